@@ -1,0 +1,117 @@
+"""Python worker SDK for Twilio TaskRouter.
+
+Names load when they are first used, so that importing a pure module of this package, as the local
+server does, pulls in no network library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._session import SessionState
+    from ._signaling import Disconnect, DisconnectCause
+    from .activity import Activity
+    from .channel import Channel
+    from .errors import (
+        AuthenticationError,
+        ConnectionFailedError,
+        ConnectionLostError,
+        HandlerError,
+        InvalidMessageError,
+        InvalidTokenError,
+        NetworkError,
+        NotConnectedError,
+        NotFoundError,
+        RateLimitedError,
+        RequestError,
+        RequestInvalidError,
+        RequestTimeoutError,
+        ServerError,
+        SessionDisplacedError,
+        SignalingError,
+        TaskRouterError,
+        TokenError,
+        TokenExpiredError,
+        VersionConflictError,
+    )
+    from .reservation import Reservation
+    from .task import Task
+    from .terms import ReservationStatus, Role, TaskStatus, TransferMode, TransferStatus, TransferType
+    from .tokens import worker_token
+    from .transfer import IncomingTransfer, OutgoingTransfer, Transfers
+    from .worker import Worker
+
+__all__ = [
+    "Activity",
+    "AuthenticationError",
+    "Channel",
+    "ConnectionFailedError",
+    "ConnectionLostError",
+    "Disconnect",
+    "DisconnectCause",
+    "HandlerError",
+    "IncomingTransfer",
+    "InvalidMessageError",
+    "InvalidTokenError",
+    "NetworkError",
+    "NotConnectedError",
+    "NotFoundError",
+    "OutgoingTransfer",
+    "RateLimitedError",
+    "RequestError",
+    "RequestInvalidError",
+    "RequestTimeoutError",
+    "Reservation",
+    "ReservationStatus",
+    "Role",
+    "ServerError",
+    "SessionDisplacedError",
+    "SessionState",
+    "SignalingError",
+    "Task",
+    "TaskRouterError",
+    "TaskStatus",
+    "TokenError",
+    "TokenExpiredError",
+    "TransferMode",
+    "TransferStatus",
+    "TransferType",
+    "Transfers",
+    "VersionConflictError",
+    "Worker",
+    "__version__",
+    "worker_token",
+]
+
+_MODULES = {
+    "_session": ("SessionState",),
+    "_signaling": ("Disconnect", "DisconnectCause"),
+    "activity": ("Activity",),
+    "channel": ("Channel",),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "reservation": ("Reservation",),
+    "task": ("Task",),
+    "terms": ("ReservationStatus", "Role", "TaskStatus", "TransferMode", "TransferStatus", "TransferType"),
+    "tokens": ("worker_token",),
+    "transfer": ("IncomingTransfer", "OutgoingTransfer", "Transfers"),
+    "worker": ("Worker",),
+}
+
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

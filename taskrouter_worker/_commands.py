@@ -1,0 +1,75 @@
+"""Sending requests with the current token, and repeating the reads that failed."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Final, TypeVar
+
+import anyio
+import msgspec
+
+from ._requests import Request
+from ._token import Token
+from ._transport import Transport
+from .errors import NotConnectedError, RateLimitedError, RequestError, ServerError
+
+__all__ = ["Commands"]
+
+logger = logging.getLogger(__name__)
+
+READ_ATTEMPTS: Final = 3
+READ_RETRY_SECONDS: Final = 0.2
+MAX_RETRY_SECONDS: Final = 10.0
+
+T = TypeVar("T")
+
+
+class Commands:
+    """The HTTP side: sends requests with the current token, repeats reads that failed."""
+
+    def __init__(self, transport: Transport, token: Token) -> None:
+        self._transport = transport
+        self.token = token
+        self.closed = False
+
+    async def send(self, request: Request) -> bytes:
+        """Send a request. Reads are repeated a few times, commands never: they might run twice.
+
+        Raises:
+            NotConnectedError: the worker is closed.
+            RequestError: the last attempt's failure.
+        """
+        for attempt in range(READ_ATTEMPTS):
+            if self.closed:
+                raise NotConnectedError(
+                    f"cannot send {request.method} {request.path}: the worker was disconnected"
+                )
+            try:
+                return await self._transport.send(request, self.token)
+            except RequestError as error:
+                if not request.is_read or not error.retryable or attempt == READ_ATTEMPTS - 1:
+                    raise
+                delay = READ_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+                if isinstance(error, RateLimitedError) and error.retry_after is not None:
+                    delay = min(max(delay, error.retry_after), MAX_RETRY_SECONDS)
+                logger.info("%s; next attempt in %.1f s", error, delay)
+                await anyio.sleep(delay)
+        raise AssertionError("unreachable")  # the loop returns or raises
+
+    async def fetch(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+        """Send a request and decode the answer.
+
+        Raises:
+            NotConnectedError, RequestError: as `send`; `ServerError` too if the answer makes no sense.
+        """
+        answer = await self.send(request)
+        try:
+            return decoder.decode(answer)
+        except msgspec.MsgspecError as error:
+            raise ServerError(
+                f"the answer to {request.method} {request.path} cannot be understood: {error}",
+                method=request.method,
+                path=request.path,
+                status=200,
+            ) from error

@@ -1,0 +1,286 @@
+"""Handlers: registered on live objects, guarded, started in event order.
+
+Each live object is an `Emitter`; a pyee emitter behind it is made with the first handler, so that
+an object nobody listens to costs nothing. All emitters of one worker share one `Dispatcher`, which
+
+* calls plain functions at once, inside the reader's step, and times them;
+* starts coroutines as tasks of the worker's task group, in the order of the events;
+* keeps the application's exceptions away from the reader and from the other handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+
+import anyio
+import anyio.abc
+from pyee.base import EventEmitter
+
+from .errors import HandlerError
+
+__all__ = ["Dispatcher", "Emitter", "Handler", "Origin"]
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., object]
+"""A plain function or a coroutine function; Worker.js's arguments."""
+
+Origin = Literal["event", "snapshot", "resync"]
+"""Where an emission comes from: a pushed event, the first snapshot, or the difference found after a gap."""
+
+SLOW_HANDLER_SECONDS = 0.1
+
+EventName = TypeVar("EventName", bound=str)
+H = TypeVar("H", bound=Handler)
+
+_inside_handler: contextvars.ContextVar[object] = contextvars.ContextVar("inside_handler", default=None)
+
+
+class Dispatcher:
+    """Runs the handlers of one worker's objects. One per worker.
+
+    Args:
+        report: takes the error of a handler that raised.
+    """
+
+    def __init__(self, report: Callable[[HandlerError], None]) -> None:
+        self._report = report
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._behind = 0  # handlers that were scheduled and have not begun
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def open(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Coroutine handlers run in `tasks` from now on."""
+        self._tasks = tasks
+
+    def close(self) -> None:
+        """Start no coroutine handler any more."""
+        self._tasks = None
+
+    async def idle(self) -> None:
+        """Wait until no handler runs."""
+        await self._idle.wait()
+
+    def called_from_handler(self) -> bool:
+        """Whether the caller is, directly or not, a coroutine handler of this dispatcher."""
+        return _inside_handler.get() is self
+
+    def run(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+        """Call `handler`, after every handler that was scheduled before."""
+        if self._behind:
+            # A coroutine that was scheduled has not begun. Callbacks and first steps of tasks run in
+            # the order in which they were scheduled, so this keeps the order of the events.
+            self._behind += 1
+            asyncio.get_running_loop().call_soon(self._run_behind, source, event, handler, args)
+        else:
+            self._call(source, event, handler, args)
+
+    def start(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+        """Start the coroutine function `handler` as a task."""
+        self._spawn(source, event, handler, functools.partial(handler, *args))
+
+    def _run_behind(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+        self._behind -= 1
+        self._call(source, event, handler, args)
+
+    def _call(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+        began = time.perf_counter()
+        try:
+            result = handler(*args)
+        except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
+            self._failed(source, event, handler, error)
+            return
+        took = time.perf_counter() - began
+        if took > SLOW_HANDLER_SECONDS:
+            logger.warning(
+                "the handler %s of %r blocked the event loop for %.0f ms: heartbeats and other events "
+                "waited; make it a coroutine, or move the work to a thread",
+                _name(handler),
+                event,
+                took * 1000,
+            )
+        if inspect.isawaitable(result):
+            self._spawn(source, event, handler, lambda: result)
+
+    def _spawn(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
+        if self._tasks is None:
+            logger.warning(
+                "the handler %s of %r was not started: the worker is closed", _name(handler), event
+            )
+            return
+        self._behind += 1
+        self._running += 1
+        self._idle.clear()
+        self._tasks.start_soon(self._guard, source, event, handler, begin, name=f"{event}: {_name(handler)}")
+
+    async def _guard(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
+        self._behind -= 1
+        _inside_handler.set(self)
+        try:
+            pending = begin()
+            if inspect.isawaitable(pending):
+                await pending
+        except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
+            self._failed(source, event, handler, error)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    def _failed(self, source: object, event: str, handler: Handler, error: Exception) -> None:
+        failure = HandlerError(
+            f"the handler {_name(handler)} of {event!r} raised {type(error).__name__}",
+            event=event,
+            handler=handler,
+            source=source,
+        )
+        failure.__cause__ = error
+        self._report(failure)
+
+
+class Emitter(Generic[EventName]):
+    """Something that the application can listen to.
+
+    Attributes:
+        origin: where the latest emission came from: ``event`` (pushed), ``snapshot`` (it was there
+            at the start) or ``resync`` (found after a gap in the connection).
+    """
+
+    __slots__ = ("_dispatcher", "_emitter", "_wrapped", "origin")
+
+    EVENTS: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._emitter: EventEmitter | None = None
+        self._wrapped: dict[tuple[str, Handler], list[Handler]] = {}
+        self.origin: Origin = "event"
+
+    @overload
+    def on(self, event: EventName) -> Callable[[H], H]: ...
+    @overload
+    def on(self, event: EventName, handler: H) -> H: ...
+    def on(self, event: EventName, handler: H | None = None) -> H | Callable[[H], H]:
+        """Call `handler` at each `event`; as a decorator when `handler` is left out.
+
+        Plain functions run at once and should be short; coroutine functions run as tasks that start
+        in the order of the events. What a handler raises becomes an `error` event of the worker.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the handler cannot be called.
+        """
+        return self._register(event, handler, once=False)
+
+    @overload
+    def once(self, event: EventName) -> Callable[[H], H]: ...
+    @overload
+    def once(self, event: EventName, handler: H) -> H: ...
+    def once(self, event: EventName, handler: H | None = None) -> H | Callable[[H], H]:
+        """Like `on`, for the next `event` only."""
+        return self._register(event, handler, once=True)
+
+    def remove_listener(self, event: EventName, handler: Handler) -> None:
+        """Take back one registration of `handler`; one that is not there is left alone."""
+        wrapped = self._wrapped.get((event, handler))
+        if wrapped and self._emitter is not None:
+            call = wrapped.pop()
+            if not wrapped:
+                del self._wrapped[event, handler]
+            if call in self._emitter.listeners(event):
+                self._emitter.remove_listener(event, call)
+
+    async def wait_for(
+        self, *events: EventName, timeout: float | None = None
+    ) -> Any:  # Any: the event's argument
+        """Wait for the next of `events` and return its first argument.
+
+        Args:
+            events: one or more event names.
+            timeout: seconds to wait, None for ever.
+
+        Raises:
+            TimeoutError: none came in time.
+            ValueError: there is no such event, or none was given.
+        """
+        if not events:
+            raise ValueError("wait_for needs at least one event name")
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def arrived(*args: object) -> None:
+            if not future.done():
+                future.set_result(args[0] if args else None)
+
+        try:
+            for event in events:
+                self.on(event, arrived)
+            async with asyncio.timeout(timeout):
+                return await future
+        finally:
+            for event in events:
+                self.remove_listener(event, arrived)
+
+    def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:
+        if event not in self.EVENTS:
+            known = ", ".join(sorted(self.EVENTS))
+            raise ValueError(f"{type(self).__name__} has no event {event!r}; its events are: {known}")
+        if handler is None:
+            return functools.partial(self._add, event, once=once)
+        return self._add(event, handler, once=once)
+
+    def _add(self, event: EventName, handler: H, *, once: bool) -> H:
+        if not callable(handler):
+            raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
+        if self._emitter is None:
+            self._emitter = EventEmitter()
+        run = self._dispatcher.start if _is_coroutine_function(handler) else self._dispatcher.run
+
+        def call(*args: object) -> None:
+            if once:
+                self._forget(event, handler, call)
+            run(self, event, handler, args)
+
+        self._wrapped.setdefault((event, handler), []).append(call)
+        (self._emitter.once if once else self._emitter.on)(event, call)
+        return handler
+
+    def _forget(self, event: str, handler: Handler, call: Handler) -> None:
+        wrapped = self._wrapped.get((event, handler), [])
+        if call in wrapped:
+            wrapped.remove(call)
+            if not wrapped:
+                del self._wrapped[event, handler]
+
+    def _has_listeners(self, event: str) -> bool:
+        if self._emitter is None:
+            return False
+        listeners: list[Handler] = self._emitter.listeners(event)
+        return bool(listeners)
+
+    def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
+        self.origin = origin
+        if self._emitter is not None:
+            self._emitter.emit(event, *args)
+
+
+def _is_coroutine_function(handler: Handler) -> bool:
+    inner: object = handler
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    # A callable object may have an async __call__.
+    call = getattr(type(inner), "__call__", None)  # noqa: B004 - not a test for callability
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)
+
+
+def _name(handler: object) -> str:
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else type(handler).__name__

@@ -1,0 +1,236 @@
+"""The websocket: opens one, hands out its frames, notices its death. Only this module imports websockets.
+
+What a connection's end means is decided here, once, from close code or exception; what to do about
+it is decided in `_session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlencode, urlsplit
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from ._token import Token
+from ._version import __version__
+from .errors import ConnectionFailedError
+
+__all__ = ["Connection", "Disconnect", "DisconnectCause", "Signaling"]
+
+OPEN_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 30.0
+"""The service sends a frame at least every 15 s; 30 s without one is its own measure of a dead link."""
+
+MAX_FRAME: Final = 4 * 1024 * 1024
+
+logger = logging.getLogger(__name__)
+
+# The library prints the request line, which holds the token, and whole frames, which hold customers'
+# attributes, at DEBUG. Neither belongs in a log, so it gets a logger that has no DEBUG.
+_quiet = logging.getLogger(f"{__name__}.websocket")
+_quiet.addFilter(lambda record: record.levelno > logging.DEBUG)
+
+
+class DisconnectCause(StrEnum):
+    """Why a session ended."""
+
+    CLIENT = "client"  # disconnect() was called
+    CONNECTION_LOST = "connection_lost"  # without a closing handshake, or by a code without a meaning here
+    SILENCE = "silence"  # no frame for 30 s
+    SHUTDOWN = "shutdown"  # 1001: the server goes away
+    RESYNCHRONISE = "resynchronise"  # 1012: the server restarts, or wants a fresh snapshot
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - no secret; close code 4401
+    FORBIDDEN = "forbidden"  # 4403
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - no secret; close code 4408
+    DISPLACED = "displaced"  # 4409: another session took its place
+    TOO_SLOW = "too_slow"  # 4413: frames were not read fast enough
+    TOO_MANY_SESSIONS = "too_many_sessions"  # 4429
+    INITIALIZATION_FAILED = "initialization_failed"  # no init, or no snapshot
+
+
+_CAUSES: Final = {
+    1001: DisconnectCause.SHUTDOWN,
+    1012: DisconnectCause.RESYNCHRONISE,
+    4401: DisconnectCause.INVALID_TOKEN,
+    4403: DisconnectCause.FORBIDDEN,
+    4408: DisconnectCause.TOKEN_EXPIRED,
+    4409: DisconnectCause.DISPLACED,
+    4413: DisconnectCause.TOO_SLOW,
+    4429: DisconnectCause.TOO_MANY_SESSIONS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """The argument of `disconnected`.
+
+    Attributes:
+        message: the reason as text, as in Worker.js.
+        cause: the reason as a value.
+        code: the websocket's close code; None if it ended without one.
+        will_reconnect: whether the SDK connects again by itself.
+    """
+
+    message: str
+    cause: DisconnectCause
+    code: int | None = None
+    will_reconnect: bool = False
+
+
+class Signaling:
+    """Opens websockets to one URL.
+
+    Args:
+        url: the websocket URL; a query it has is kept.
+        offline_if_disconnected: `setWorkerOfflineIfDisconnected`, None to leave it to the service.
+        ssl_context: for wss; None for the platform's default.
+        proxy: True for the environment's proxies, None for none, or a URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        offline_if_disconnected: bool | None,
+        ssl_context: ssl.SSLContext | None,
+        proxy: str | Literal[True] | None,
+    ) -> None:
+        self._url = url
+        self._offline_if_disconnected = offline_if_disconnected
+        self._ssl = ssl_context if urlsplit(url).scheme == "wss" else None
+        self._proxy: str | Literal[True] | None = proxy
+
+    async def open(self, token: Token, *, close_existing_sessions: bool) -> Connection:
+        """Open a websocket.
+
+        Raises:
+            ConnectionFailedError: it could not be opened. Nothing of the URL's query is in its text.
+        """
+        uri = self._uri(token, close_existing_sessions)
+        # Any: what websockets passes on to asyncio; `ssl=None` would be refused for wss.
+        options: dict[str, Any] = {} if self._ssl is None else {"ssl": self._ssl}
+        try:
+            websocket = await _Connect(
+                uri,
+                compression=None,  # on a LAN or loopback it costs twice the time and several times the memory
+                open_timeout=OPEN_SECONDS,
+                close_timeout=CLOSE_SECONDS,
+                ping_interval=None,  # the service's own heartbeat tells a dead link
+                max_size=MAX_FRAME,
+                user_agent_header=f"taskrouter-worker/{__version__}",
+                proxy=self._proxy,
+                logger=_quiet,
+                **options,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise ConnectionFailedError(
+                f"{self._where()} refused the websocket with status {status}", status=status
+            ) from None
+        except InvalidURI:
+            raise ConnectionFailedError(f"{self._where()} is not a websocket URL") from None
+        except TimeoutError:
+            raise ConnectionFailedError(
+                f"{self._where()} did not open the websocket within {OPEN_SECONDS:g} s"
+            ) from None
+        except (OSError, InvalidHandshake, EOFError) as error:
+            # `from None`: some of the library's texts hold the URL, and with it the token.
+            reason = str(error) if isinstance(error, OSError) else type(error).__name__
+            raise ConnectionFailedError(f"cannot connect to {self._where()}: {reason}") from None
+        return Connection(websocket)
+
+    def _uri(self, token: Token, close_existing_sessions: bool) -> str:
+        query = {
+            "token": token.reveal(),
+            "closeExistingSessions": _text(close_existing_sessions),
+            "clientVersion": __version__,
+        }
+        if self._offline_if_disconnected is not None:
+            query["setWorkerOfflineIfDisconnected"] = _text(self._offline_if_disconnected)
+        return f"{self._url}{'&' if '?' in self._url else '?'}{urlencode(query)}"
+
+    def _where(self) -> str:
+        return self._url.partition("?")[0]
+
+
+class _Connect(connect):
+    """`websockets.connect` that follows no redirect: the URL's query holds the token."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Never."""
+        return exc
+
+
+class Connection:
+    """One open websocket. Iterate it for its frames; afterwards `end` tells why it ended."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self._websocket = websocket
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._cause: tuple[DisconnectCause, str] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._watchdog = self._loop.call_later(SILENCE_SECONDS, self._watch)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        # Cancellation must not leave the socket open; close() is bounded by CLOSE_SECONDS itself.
+        with anyio.CancelScope(shield=True):
+            await self._websocket.close()
+
+    async def receive(self) -> bytes | None:
+        """The next frame; None when the connection has ended."""
+        try:
+            frame = await self._websocket.recv(decode=False)
+        except ConnectionClosed:
+            return None
+        self._heard = self._loop.time()
+        return frame
+
+    def silent_for(self) -> float:
+        """Seconds since the latest frame, or since the opening."""
+        return self._loop.time() - self._heard
+
+    def abandon(self, cause: DisconnectCause, message: str) -> None:
+        """Cut the connection now, for a reason of our own; `receive` returns None."""
+        if self._cause is None:
+            self._cause = (cause, message)
+        self._websocket.transport.abort()
+
+    def end(self) -> tuple[DisconnectCause, str, int | None]:
+        """Cause, text and close code of an ended connection."""
+        if self._cause is not None:
+            return (*self._cause, None)
+        code, reason = self._websocket.close_code, self._websocket.close_reason
+        cause = _CAUSES.get(code or 0, DisconnectCause.CONNECTION_LOST)
+        return cause, reason or f"Websocket closed with errorCode={code or 1006}", code
+
+    def _watch(self) -> None:
+        # The deadline moves with each frame; the timer looks only when the oldest one is due.
+        due = self._heard + SILENCE_SECONDS
+        if self._loop.time() < due:
+            self._watchdog = self._loop.call_at(due, self._watch)
+        else:
+            self.abandon(DisconnectCause.SILENCE, "Connection lost")
+
+
+def _text(flag: bool) -> str:
+    return "true" if flag else "false"

@@ -1,0 +1,456 @@
+"""The model of one worker: frames and snapshots go in, notifications come out. Pure.
+
+Three rules make it right whatever the network does:
+
+* **Versions decide.** Data older than what is held never rewinds it.
+* **Told is tracked apart from known.** An answer to a command changes what is known; only an event
+  tells the application. What was known and never told is told after a gap.
+* **Objects stay.** A snapshot updates the objects that are there; it never replaces them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ._context import Context
+from ._emitter import Emitter, Origin
+from .activity import Activity
+from .channel import Channel
+from .events import Event
+from .reservation import Reservation
+from .resources import (
+    ActivityFields,
+    AnyReservationFields,
+    ReservationFields,
+    TaskFields,
+    TransferFields,
+    WorkerChannelFields,
+    WorkerFields,
+)
+from .terms import RESERVATION_ENDED, EventType
+
+__all__ = ["Model", "Notification", "Snapshot"]
+
+AFTERLIFE_SECONDS: Final = 5.0
+"""How long task events still reach the task of an ended reservation, as in the JavaScript SDK."""
+
+REMEMBERED_ENDS: Final = 1_000
+"""Ended reservations remembered by SID, so that a late duplicate does not bring one back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One emission to be made: `event` on `target`; None stands for the worker itself."""
+
+    target: Emitter[Any] | None  # Any: each kind of object has its own event names
+    event: str
+    args: tuple[object, ...]
+    origin: Origin = "event"
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """What the service shows of the worker at the start of a session."""
+
+    worker: WorkerFields
+    activities: list[ActivityFields] = field(default_factory=list[ActivityFields])
+    channels: list[WorkerChannelFields] = field(default_factory=list[WorkerChannelFields])
+    reservations: list[ReservationFields] = field(default_factory=list[ReservationFields])  # the active ones
+    ends: dict[str, AnyReservationFields | None] = field(
+        default_factory=dict[str, AnyReservationFields | None]
+    )
+    """Reservations that were live before and are not any more; None: the service forgot them."""
+    missed: list[ReservationFields] = field(default_factory=list[ReservationFields])
+    """Reservations that began and ended within the gap."""
+
+
+_RESERVATION_STATUS: Final[dict[str, str]] = {
+    EventType.RESERVATION_ACCEPTED: "accepted",
+    EventType.RESERVATION_WRAPUP: "wrapping",
+    EventType.RESERVATION_COMPLETED: "completed",
+    EventType.RESERVATION_REJECTED: "rejected",
+    EventType.RESERVATION_TIMEOUT: "timeout",
+    EventType.RESERVATION_CANCELED: "canceled",
+    EventType.RESERVATION_RESCINDED: "rescinded",
+}
+
+_TASK_EVENT: Final[dict[str, str]] = {
+    EventType.TASK_UPDATED: "updated",
+    EventType.TASK_WRAPUP: "wrapup",
+    EventType.TASK_COMPLETED: "completed",
+    EventType.TASK_CANCELED: "canceled",
+}
+
+_TRANSFER_EVENT: Final[dict[str, str]] = {
+    EventType.TASK_TRANSFER_ATTEMPT_FAILED: "attemptFailed",
+    EventType.TASK_TRANSFER_COMPLETED: "completed",
+    EventType.TASK_TRANSFER_FAILED: "failed",
+    EventType.TASK_TRANSFER_CANCELED: "canceled",
+}
+
+
+class Model:
+    """The worker, its activities, channels and reservations.
+
+    Args:
+        context: handed to the objects it makes.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, context: Context, now: Callable[[], float]) -> None:
+        self._context = context
+        self._now = now
+        self.worker: WorkerFields | None = None
+        self.activities: dict[str, Activity] = {}
+        self.channels: dict[str, Channel] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self._by_task: dict[str, list[Reservation]] = {}  # those in their afterlife included
+        self._afterlife: OrderedDict[str, tuple[float, Reservation]] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._told: WorkerFields | None = None  # the worker as the application was last told
+        self._floor = -1  # worker events up to this version are part of a snapshot
+        self._told_at: dict[str, int] = {}  # by event type: the version last told
+        self._bumps = 0
+        context.current_activity_sid = lambda: self.worker.activity_sid if self.worker else None
+        context.worker_answered = self.worker_answered
+        context.worker_version = lambda: self.version
+
+    @property
+    def version(self) -> int | None:
+        """The worker's version as far as it can be known.
+
+        The service raises it with each new reservation and channel change and does not tell; so the
+        JavaScript SDK counts them, and so do we. It only ever goes into `If-Match`.
+        """
+        return None if self.worker is None else self.worker.version + self._bumps
+
+    @property
+    def activity(self) -> Activity | None:
+        """The worker's current activity."""
+        return None if self.worker is None else self._activity(self.worker)
+
+    def worker_answered(self, fields: WorkerFields) -> None:
+        """Take the worker of an answer. The application is told by the event that follows."""
+        if self.worker is None or fields.version >= self.worker.version:
+            if self.worker is None or fields.version > self.worker.version:
+                self._bumps = 0
+            self.worker = fields
+            self._activity(fields)
+
+    def untold_ends(self, snapshot: Iterable[ReservationFields]) -> list[str]:
+        """The reservations held as live that a snapshot lacks, and whose end is not known yet."""
+        active = {reservation.sid for reservation in snapshot}
+        return [
+            sid
+            for sid, reservation in self.reservations.items()
+            if sid not in active and not reservation._known_end()
+        ]
+
+    def knows(self, sid: str) -> bool:
+        """Whether the application was told of this reservation, or is about to be."""
+        return sid in self.reservations or sid in self._ended
+
+    # Snapshots
+
+    def reconcile(self, snapshot: Snapshot, *, first: bool) -> list[Notification]:
+        """Take a snapshot. The notifications tell the difference to what the application knows.
+
+        At the first one these are the pending reservations; later ones tell, in this order, the
+        worker's changes, the ends of reservations, what changed on those that live on, and new ones.
+        """
+        origin: Origin = "snapshot" if first else "resync"
+        notes = self._take_worker(snapshot.worker, first=first)
+        self._replace_activities(snapshot.activities)
+        notes += self._replace_channels(snapshot.channels)
+        active = {fields.sid: fields for fields in snapshot.reservations}
+        for sid, reservation in list(self.reservations.items()):
+            if sid not in active:
+                notes += self._catch_up_end(reservation, snapshot.ends.get(sid))
+        for fields in sorted(snapshot.missed, key=_by_creation):
+            if not self.knows(fields.sid):
+                notes += self._missed(fields, origin)
+        new: list[Reservation] = []
+        for fields in sorted(snapshot.reservations, key=_by_creation):
+            known = self.reservations.get(fields.sid)
+            if known is not None:
+                known._merge(fields)
+                notes += self._catch_up(known)
+            elif fields.sid not in self._ended:
+                new.append(self._insert(fields, floor=True))
+        for reservation in new:
+            # A reservation that was accepted before this program started is no news to anybody who
+            # handles offers: it is simply there. In a gap it is: the application has never seen it.
+            reservation._created()
+            if reservation.status == "pending" or not first:
+                notes.append(Notification(None, "reservationCreated", (reservation,), origin))
+            steps = reservation._advance_to(reservation.status)
+            if not first:
+                notes += [Notification(reservation, step, (reservation,), origin) for step in steps]
+        return notes
+
+    def _take_worker(self, fields: WorkerFields, *, first: bool) -> list[Notification]:
+        self.worker_answered(fields)
+        told, self._told = self._told, fields
+        self._floor = max(self._floor, fields.version)
+        notes: list[Notification] = []
+        if told is not None and not first:
+            if told.activity_sid != fields.activity_sid:
+                notes.append(Notification(None, "activityUpdated", (), "resync"))
+            if told.attributes != fields.attributes or told.friendly_name != fields.friendly_name:
+                notes.append(Notification(None, "attributesUpdated", (), "resync"))
+        return notes
+
+    def _replace_activities(self, snapshot: list[ActivityFields]) -> None:
+        old = self.activities
+        self.activities = {}
+        for fields in snapshot:
+            activity = old.get(fields.sid)
+            if activity is None:
+                activity = Activity(self._context, fields)
+            else:
+                activity._replace(fields)
+            self.activities[fields.sid] = activity
+        if self.worker is not None and self.worker.activity_sid not in self.activities:
+            kept = old.get(self.worker.activity_sid)
+            if kept is not None:
+                self.activities[kept.sid] = kept
+            self._activity(self.worker)
+
+    def _replace_channels(self, snapshot: list[WorkerChannelFields]) -> list[Notification]:
+        old = self.channels
+        self.channels = {}
+        notes: list[Notification] = []
+        for fields in snapshot:
+            channel = old.get(fields.sid)
+            if channel is None:
+                channel = Channel(self._context, fields)
+            else:
+                channel._replace(fields)
+            self.channels[fields.sid] = channel
+            notes += [Notification(channel, event, (channel,), "resync") for event in channel._untold()]
+        return notes
+
+    def _catch_up_end(self, reservation: Reservation, end: AnyReservationFields | None) -> list[Notification]:
+        if end is not None:
+            reservation._merge_any(end)
+        status = reservation.status if reservation.status in RESERVATION_ENDED else "unknown"
+        notes = self._task_catch_up(reservation)
+        notes += [
+            Notification(reservation, step, (reservation,), "resync")
+            for step in reservation._advance_to(status)
+        ]
+        self._retire(reservation)
+        return notes
+
+    def _catch_up(self, reservation: Reservation) -> list[Notification]:
+        notes = self._task_catch_up(reservation)
+        notes += [
+            Notification(reservation, step, (reservation,), "resync")
+            for step in reservation._advance_to(reservation.status)
+        ]
+        return notes
+
+    def _task_catch_up(self, reservation: Reservation) -> list[Notification]:
+        event = reservation.task._catch_up()
+        if event is None:
+            return []
+        task = reservation.task
+        return [Notification(task, event, (task,), "resync")]
+
+    def _missed(self, fields: ReservationFields, origin: Origin) -> list[Notification]:
+        reservation = Reservation(self._context, fields)
+        reservation._created()
+        reservation._advance_to(fields.reservation_status)
+        self._remember_end(fields.sid)
+        return [Notification(None, "reservationMissed", (reservation,), origin)]
+
+    # Events
+
+    def apply(self, event: Event) -> list[Notification]:
+        """Take one event and return what it has to tell; nothing if it is no news."""
+        payload = event.payload
+        match payload:
+            case ReservationFields():
+                if event.type == EventType.RESERVATION_CREATED:
+                    return self._reservation_created(payload)
+                return self._reservation_moved(payload, _RESERVATION_STATUS[event.type])
+            case TaskFields():
+                return self._task_event(payload, _TASK_EVENT[event.type])
+            case WorkerFields():
+                return self._worker_event(payload, event.type)
+            case WorkerChannelFields():
+                return self._channel_event(payload)
+            case TransferFields():
+                return self._transfer_event(payload, event.type)
+            case dict():
+                return self._reservation_failed(payload)
+            case _:
+                return []
+
+    def _reservation_created(self, fields: ReservationFields) -> list[Notification]:
+        known = self.reservations.get(fields.sid)
+        if known is not None:
+            known._merge(fields)
+            return []
+        if fields.sid in self._ended:
+            return []
+        self._bumps += 1
+        reservation = self._insert(fields, floor=False)
+        reservation._created()
+        return [Notification(None, "reservationCreated", (reservation,))]
+
+    def _reservation_moved(self, fields: ReservationFields, status: str) -> list[Notification]:
+        reservation = self.reservations.get(fields.sid)
+        notes: list[Notification] = []
+        if reservation is None:
+            if fields.sid in self._ended:
+                return []
+            # Its `reservation.created` never came.
+            if status in RESERVATION_ENDED:
+                return self._missed(fields, "resync")
+            reservation = self._insert(fields, floor=False)
+            reservation._created()
+            notes.append(Notification(None, "reservationCreated", (reservation,), "resync"))
+        reservation._merge(fields)
+        steps = reservation._advance_to(status)
+        if steps:
+            reservation.task._told_all(fields.task)
+        if reservation.outcome is not None:
+            self._retire(reservation)
+        for step in steps:
+            # Only the step that the event itself is about was pushed; one before it was inferred.
+            pushed = step == "ended" or _STATUS_OF_STEP[step] == status
+            notes.append(Notification(reservation, step, (reservation,), "event" if pushed else "resync"))
+        return notes
+
+    def _task_event(self, fields: TaskFields, event: str) -> list[Notification]:
+        self._bury()
+        notes: list[Notification] = []
+        for reservation in tuple(self._by_task.get(fields.sid, ())):
+            task = reservation.task
+            task._merge(fields)
+            if task._tell(event, fields.version):
+                task._told_all(fields)
+                notes.append(Notification(task, event, (task,)))
+        return notes
+
+    def _worker_event(self, fields: WorkerFields, event_type: str) -> list[Notification]:
+        self.worker_answered(fields)
+        if fields.version <= self._floor or fields.version <= self._told_at.get(event_type, -1):
+            return []
+        self._told_at[event_type] = fields.version
+        if self._told is None or fields.version >= self._told.version:
+            self._told = fields
+        name = "activityUpdated" if event_type == EventType.WORKER_ACTIVITY_UPDATE else "attributesUpdated"
+        return [Notification(None, name, ())]
+
+    def _channel_event(self, fields: WorkerChannelFields) -> list[Notification]:
+        channel = self.channels.get(fields.sid)
+        if channel is None:
+            # Made after the snapshot. Nobody can be listening to it yet.
+            self.channels[fields.sid] = Channel(self._context, fields)
+            self._bumps += 1
+            return []
+        if not channel._merge(fields):
+            return []
+        news = channel._untold()
+        self._bumps += len(news)
+        return [Notification(channel, event, (channel,)) for event in news]
+
+    def _transfer_event(self, fields: TransferFields, event_type: str) -> list[Notification]:
+        self._bury()
+        sid = fields.initiating_reservation_sid
+        reservation = self.reservations.get(sid)
+        if reservation is None and sid in self._afterlife:
+            reservation = self._afterlife[sid][1]
+        if reservation is None:
+            return []
+        task = reservation.task
+        known = task.transfers.outgoing
+        if event_type == EventType.TASK_TRANSFER_INITIATED:
+            news = known is None or known.sid != fields.sid or not known._announced
+            outgoing = task._outgoing(fields)
+            outgoing._announced = True
+            return [Notification(task, "transferInitiated", (outgoing,))] if news else []
+        outgoing = task._outgoing(fields)
+        if outgoing._ended:
+            return []
+        outgoing._ended = event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED
+        return [Notification(outgoing, _TRANSFER_EVENT[event_type], (outgoing,))]
+
+    def _reservation_failed(self, payload: dict[str, object]) -> list[Notification]:
+        key = f"failed {payload.get('sid')}"
+        if key in self._ended:
+            return []
+        self._remember_end(key)
+        return [Notification(None, "reservationFailed", (payload,))]
+
+    # Book-keeping
+
+    def _activity(self, fields: WorkerFields) -> Activity:
+        activity = self.activities.get(fields.activity_sid)
+        if activity is None:
+            # Made after the snapshot. The worker itself tells what matters about it.
+            activity = self.activities[fields.activity_sid] = Activity(
+                self._context,
+                ActivityFields(
+                    sid=fields.activity_sid,
+                    account_sid=fields.account_sid,
+                    workspace_sid=fields.workspace_sid,
+                    friendly_name=fields.activity_name,
+                    available=fields.available,
+                    date_created=None,
+                    date_updated=None,
+                ),
+            )
+        return activity
+
+    def _insert(self, fields: ReservationFields, *, floor: bool) -> Reservation:
+        reservation = Reservation(self._context, fields)
+        if floor:
+            reservation.task._floor = fields.task.version
+        self.reservations[fields.sid] = reservation
+        self._by_task.setdefault(fields.task.sid, []).append(reservation)
+        return reservation
+
+    def _retire(self, reservation: Reservation) -> None:
+        if self.reservations.pop(reservation.sid, None) is None:
+            return
+        self._bury()
+        self._afterlife[reservation.sid] = (self._now() + AFTERLIFE_SECONDS, reservation)
+        self._remember_end(reservation.sid)
+
+    def _remember_end(self, key: str) -> None:
+        self._ended[key] = None
+        while len(self._ended) > REMEMBERED_ENDS:
+            self._ended.popitem(last=False)
+
+    def _bury(self) -> None:
+        now = self._now()
+        while self._afterlife:
+            sid, (until, reservation) = next(iter(self._afterlife.items()))
+            if until > now:
+                break
+            del self._afterlife[sid]
+            siblings = self._by_task[reservation.task.sid]
+            siblings.remove(reservation)
+            if not siblings:
+                del self._by_task[reservation.task.sid]
+
+
+_STATUS_OF_STEP: Final = {
+    "accepted": "accepted",
+    "wrapup": "wrapping",
+    "completed": "completed",
+    "rejected": "rejected",
+    "timeout": "timeout",
+    "canceled": "canceled",
+    "rescinded": "rescinded",
+}
+
+
+def _by_creation(fields: ReservationFields) -> tuple[float, str]:
+    return (fields.date_created or 0, fields.sid)

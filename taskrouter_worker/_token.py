@@ -1,0 +1,58 @@
+"""A token that cannot be printed by accident, and what can be read of it without its key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+
+__all__ = ["Token"]
+
+
+class Token:
+    """A JWT. `str` and `repr` are masked; `reveal` is called where it goes on the wire.
+
+    Attributes:
+        expires_at: `exp` in epoch seconds, None where the token cannot be read (encrypted tokens).
+    """
+
+    __slots__ = ("_text", "expires_at")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        claims = _claims(text)
+        exp = claims.get("exp")
+        self.expires_at = float(exp) if isinstance(exp, int | float) else None
+
+    @classmethod
+    def parse(cls, value: object, name: str = "token") -> Token:
+        """Check an argument.
+
+        Raises:
+            TypeError: it is not text.
+            ValueError: it is empty, or holds characters that no token has.
+        """
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+        if not value:
+            raise ValueError(f"{name} must not be empty")
+        # It travels in a URL as it is: anything outside base64url and dots would change the query.
+        if not value.isascii() or not all(c.isalnum() or c in "-_.=~" for c in value):
+            raise ValueError(f"{name} is not a JWT: it holds characters that no token has (value not shown)")
+        return cls(value)
+
+    def reveal(self) -> str:
+        """The token itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Token('***')"
+
+    __str__ = __repr__
+
+
+def _claims(text: str) -> dict[str, Any]:  # Any: a JWT's claims are free-form JSON
+    try:
+        return jwt.decode(text, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,191 @@
+"""HTTP: wraps a request into the event bridge's envelope, posts it, maps failures to errors.
+
+The only module that imports aiohttp.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Literal
+
+import aiohttp
+import msgspec
+
+from ._requests import Request
+from ._token import Token
+from ._version import __version__
+from .errors import (
+    AuthenticationError,
+    NetworkError,
+    NotFoundError,
+    RateLimitedError,
+    RequestInvalidError,
+    RequestTimeoutError,
+    ServerError,
+    VersionConflictError,
+)
+
+__all__ = ["REQUEST_SECONDS", "Transport"]
+
+logger = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 15.0
+"""For the whole exchange, body included; the JavaScript SDK's figure."""
+
+
+class _Failure(msgspec.Struct):
+    message: str | None = None
+    code: int | None = None
+
+
+class _Envelope(msgspec.Struct):
+    payload: msgspec.Raw = msgspec.Raw()
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
+class Transport:
+    """Posts requests to one URL. Use it from one event loop; close it when done.
+
+    Args:
+        url: the event bridge's HTTP URL.
+        session: an HTTP session of the caller's; it is used and not closed.
+        ssl_context: for https; None for the platform's default.
+        proxy: True for the environment's proxies, None for none, or a URL.
+        timeout: seconds for a whole exchange.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | Literal[True] | None = True,
+        timeout: float = REQUEST_SECONDS,
+    ) -> None:
+        self._url = url
+        self._session = session
+        self._owned: aiohttp.ClientSession | None = None
+        self._ssl: ssl.SSLContext | Literal[True] = ssl_context or True
+        self._proxy = proxy
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def close(self) -> None:
+        """Close the connections, unless they belong to the caller's session."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            await owned.close()
+
+    async def send(self, request: Request, token: Token) -> bytes:
+        """Post `request` and return the JSON text of its `payload`, ``null`` if it has none.
+
+        Raises:
+            RequestError: by status, see `taskrouter_worker.errors`.
+        """
+        body = _encode(
+            {
+                "url": request.path,
+                "method": request.method,
+                "params": request.params,
+                "token": token.reveal(),
+            }
+        )
+        headers = {
+            "apiVersion": request.api_version,
+            "clientVersion": __version__,
+            # What the JavaScript SDK 3.x sends. It keeps the request simple for proxies and CORS.
+            "Content-Type": "text/plain;charset=UTF-8",
+        }
+        if request.version is not None:
+            headers["If-Match"] = request.version
+        try:
+            async with self._http().post(
+                self._url,
+                data=body,
+                headers=headers,
+                ssl=self._ssl,
+                proxy=self._proxy if isinstance(self._proxy, str) else None,
+                timeout=self._timeout,
+                allow_redirects=False,  # the body holds the token: it goes nowhere else
+            ) as response:
+                text = await response.read()
+                status = response.status
+                retry_after = response.headers.get("Retry-After")
+        except TimeoutError as error:
+            raise RequestTimeoutError(
+                f"no answer to {request.method} {request.path} within {self._timeout.total:g} s",
+                method=request.method,
+                path=request.path,
+            ) from error
+        except aiohttp.ClientError as error:
+            raise NetworkError(
+                f"{request.method} {request.path} failed: {type(error).__name__}: {error}",
+                method=request.method,
+                path=request.path,
+            ) from error
+        logger.debug("%s %s: %s", request.method, request.path, status)
+        if 200 <= status < 300:
+            return self._payload(text, request, status)
+        raise self._refusal(text, request, status, retry_after)
+
+    def _payload(self, text: bytes, request: Request, status: int) -> bytes:
+        try:
+            payload = bytes(_decode_envelope(text).payload)
+        except msgspec.MsgspecError as error:
+            raise ServerError(
+                f"the answer to {request.method} {request.path} is not the event bridge's JSON: {error}",
+                method=request.method,
+                path=request.path,
+                status=status,
+            ) from error
+        return payload or b"null"
+
+    def _refusal(
+        self, text: bytes, request: Request, status: int, retry_after: str | None
+    ) -> RequestInvalidError | ServerError:
+        try:
+            failure = _decode_failure(text)
+        except msgspec.MsgspecError:
+            failure = _Failure()  # an error page of some proxy: the status tells enough
+        message = f"{request.method} {request.path}: status {status}" + (
+            f": {failure.message}" if failure.message else ""
+        )
+        method, path = request.method, request.path
+        if status == 429:
+            return RateLimitedError(
+                message,
+                method=method,
+                path=path,
+                status=status,
+                code=failure.code,
+                retry_after=_seconds(retry_after),
+            )
+        kinds = {
+            401: AuthenticationError,
+            403: AuthenticationError,
+            404: NotFoundError,
+            412: VersionConflictError,
+        }
+        kind = kinds.get(status, ServerError if status >= 500 or status < 400 else RequestInvalidError)
+        return kind(message, method=method, path=path, status=status, code=failure.code)
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is not None:
+            return self._session
+        if self._owned is None:
+            self._owned = aiohttp.ClientSession(
+                trust_env=self._proxy is True, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._owned
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text is not None else None
+    except ValueError:
+        return None  # an HTTP date: rare, and not worth guessing at

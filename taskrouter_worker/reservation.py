@@ -1,0 +1,267 @@
+"""The offer of a task to the worker, and the answers to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from ._context import Context, moment
+from ._emitter import Emitter
+from ._requests import Request, check_sid
+from .resources import (
+    UNSET,
+    AnyReservationFields,
+    ReservationFields,
+    ShortReservationFields,
+    TaskFields,
+    TransferFields,
+)
+from .task import Task
+from .terms import RESERVATION_ENDED, ReservationStatus, SidPrefix
+from .transfer import IncomingTransfer
+
+__all__ = ["Reservation", "ReservationEvent"]
+
+ReservationEvent = Literal[
+    "accepted", "rejected", "timeout", "canceled", "rescinded", "wrapup", "completed", "ended"
+]
+
+_SHORT: Final = msgspec.json.Decoder(ShortReservationFields)
+_ANY: Final = msgspec.json.Decoder(AnyReservationFields)
+
+
+_CREATED: Final = 1
+_ACCEPTED: Final = 2
+_WRAPUP: Final = 3
+_ENDED: Final = 4
+
+
+class Reservation(Emitter[ReservationEvent]):
+    """A reservation. The object stays the same from `reservationCreated` to its end, across reconnects.
+
+    Events, each with the reservation: `accepted`, `wrapup`, `completed`, `rejected`, `timeout`,
+    `canceled`, `rescinded`, as in Worker.js; and `ended` after each of the last five, or alone when
+    the end happened out of sight and the service no longer knows it (`outcome` is then ``unknown``).
+
+    Attributes:
+        task: the task that is offered.
+        transfer: the transfer that made the reservation, None if it came from a queue.
+    """
+
+    __slots__ = ("_context", "_fields", "_outcome", "_stage", "task", "transfer")
+
+    EVENTS = frozenset(
+        {"accepted", "rejected", "timeout", "canceled", "rescinded", "wrapup", "completed", "ended"}
+    )
+
+    def __init__(self, context: Context, fields: ReservationFields) -> None:
+        super().__init__(context.dispatcher)
+        self._context = context
+        self._fields = fields
+        self._stage = 0  # how far the application was told
+        self._outcome: str | None = None
+        self.task = Task(context, fields.task, fields.sid)
+        self.transfer: IncomingTransfer | None = None
+        self._merge_transfers(fields)
+
+    @property
+    def sid(self) -> str:
+        """``WR...``"""
+        return self._fields.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._fields.workspace_sid
+
+    @property
+    def worker_sid(self) -> str:
+        """``WK...``"""
+        return self._fields.worker_sid
+
+    @property
+    def status(self) -> str:
+        """A `ReservationStatus`: ``pending``, ``accepted``, ``wrapping``, or one of the ends."""
+        return self._fields.reservation_status
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended, None while it is live; ``unknown`` if the service no longer knows."""
+        return self._outcome
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that it waits for an answer, counted from `date_created`."""
+        timeout = self._fields.reservation_timeout
+        return timeout if isinstance(timeout, int | float) else None
+
+    @property
+    def canceled_reason_code(self) -> int | None:
+        """Why it was canceled, if the service says so."""
+        code = self._fields.canceled_reason_code
+        return code if isinstance(code, int) else None
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    @property
+    def version(self) -> str:
+        """The version that commands carry when version checks are on."""
+        return str(self._fields.version)
+
+    async def accept(self) -> Reservation:
+        """Accept the task and return the reservation.
+
+        Raises:
+            RequestError: the service refused, for example because the reservation is no longer
+                pending, or could not be reached.
+        """
+        return await self._update(ReservationStatus.ACCEPTED)
+
+    async def reject(self, *, activity_sid: str | None = None) -> Reservation:
+        """Decline the task and return the reservation.
+
+        Args:
+            activity_sid: an activity to move the worker to, ``WA...``.
+
+        Raises:
+            TypeError, ValueError: a wrong SID.
+            RequestError: the service refused, or could not be reached.
+        """
+        if activity_sid is not None:
+            check_sid(activity_sid, "activity_sid", SidPrefix.ACTIVITY)
+        return await self._update(ReservationStatus.REJECTED, worker_activity_sid=activity_sid)
+
+    async def wrap(self) -> Reservation:
+        """Go over to wrapping up, which still takes capacity, and return the reservation.
+
+        Raises:
+            RequestError: the service refused, or could not be reached.
+        """
+        return await self._update(ReservationStatus.WRAPPING)
+
+    async def complete(self) -> Reservation:
+        """Complete this reservation and return it; the task ends with its last reservation.
+
+        Raises:
+            RequestError: the service refused, or could not be reached.
+        """
+        return await self._update(ReservationStatus.COMPLETED)
+
+    async def fetch_latest_version(self) -> Reservation:
+        """Fetch the reservation and return it, brought up to date.
+
+        Raises:
+            RequestError: the service refused, or could not be reached.
+        """
+        self._merge_any(await self._context.fetch(self._context.routes.reservation(self.sid), _ANY))
+        return self
+
+    async def _update(
+        self, status: ReservationStatus, *, worker_activity_sid: str | None = None
+    ) -> Reservation:
+        request = self._context.routes.update_reservation(
+            self.sid,
+            status,
+            self._context.if_match(self._fields.version),
+            worker_activity_sid=worker_activity_sid,
+        )
+        return await self._command(request)
+
+    async def _command(self, request: Request) -> Reservation:
+        self._merge_short(await self._context.fetch(request, _SHORT))
+        return self
+
+    # What the model does with it
+
+    def _merge(self, fields: ReservationFields) -> None:
+        """Take the fields of an event or a snapshot, unless they are older than what is held."""
+        if fields.version >= self._fields.version:
+            self._fields = fields
+        self.task._merge(fields.task)
+        self._merge_transfers(fields)
+
+    def _merge_short(self, fields: ShortReservationFields) -> None:
+        """Take what an answer shows; what it leaves out stays."""
+        if fields.version < self._fields.version:
+            return
+        timeout = fields.reservation_timeout
+        self._fields = msgspec.structs.replace(
+            self._fields,
+            reservation_status=fields.reservation_status,
+            date_updated=fields.date_updated,
+            version=fields.version,
+            reservation_timeout=self._fields.reservation_timeout if timeout is UNSET else timeout,
+        )
+
+    def _merge_any(self, fields: AnyReservationFields) -> None:
+        self._merge_short(fields)
+        if isinstance(fields.canceled_reason_code, int):
+            self._fields = msgspec.structs.replace(
+                self._fields, canceled_reason_code=fields.canceled_reason_code
+            )
+        if isinstance(fields.task, TaskFields):
+            self.task._merge(fields.task)
+
+    def _merge_transfers(self, fields: ReservationFields) -> None:
+        incoming = fields.task_transfer
+        if isinstance(incoming, TransferFields):
+            if self.transfer is None:
+                self.transfer = self.task.transfers.incoming = IncomingTransfer(incoming)
+            else:
+                self.transfer._replace(incoming)
+        outgoing = fields.active_outgoing_task_transfer
+        if isinstance(outgoing, TransferFields):
+            self.task._outgoing(outgoing)
+
+    def _known_end(self) -> bool:
+        """Whether an answer already showed how it ended."""
+        return self._fields.reservation_status in RESERVATION_ENDED
+
+    def _created(self) -> None:
+        """The application is being told that it exists."""
+        self._stage = max(self._stage, _CREATED)
+        self.task._told_all(self._fields.task)
+
+    def _advance_to(self, status: str) -> list[ReservationEvent]:
+        """The events that bring the application from what it was told to `status`, in order.
+
+        They count as told now. A status that was told already, or lies behind, gives none; a step
+        that must have happened in between is told first.
+        """
+        events: list[ReservationEvent] = []
+        if self._stage >= _ENDED:
+            return events
+        if self._stage < _ACCEPTED and status in ("accepted", "wrapping", "completed"):
+            events.append("accepted")
+            self._stage = _ACCEPTED
+        if self._stage < _WRAPUP and status == "wrapping":
+            events.append("wrapup")
+            self._stage = _WRAPUP
+        if status in RESERVATION_ENDED or status == "unknown":
+            self._stage = _ENDED
+            self._outcome = status
+            match status:
+                case "completed" | "rejected" | "timeout" | "canceled" | "rescinded":
+                    events.append(status)
+                case _:
+                    pass  # unknown: no event of Worker.js says so
+            events.append("ended")
+        return events
+
+    def __repr__(self) -> str:
+        return f"<Reservation {self.sid} {self.status} of {self.task.sid}>"

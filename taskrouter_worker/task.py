@@ -1,0 +1,389 @@
+"""The task of a reservation, and what can be done with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from ._context import Attributes, Context, check_attributes, moment, parse_attributes
+from ._emitter import Emitter
+from ._requests import Request, check_sid, pascal_case
+from .resources import TaskFields, TransferFields
+from .terms import SidPrefix, TaskStatus, TransferMode
+from .transfer import OutgoingTransfer, Transfers
+
+__all__ = ["Task", "TaskEvent"]
+
+TaskEvent = Literal["updated", "wrapup", "completed", "canceled", "transferInitiated"]
+
+_TASK: Final = msgspec.json.Decoder(TaskFields)
+_TRANSFER: Final = msgspec.json.Decoder(TransferFields)
+
+# What an `updated` is about. A task's version also rises with its reservations, and those have events of
+# their own.
+_CONTENT = (
+    "attributes",
+    "addons",
+    "priority",
+    "queue_sid",
+    "workflow_sid",
+    "task_channel_sid",
+    "virtual_start_time",
+    "timeout",
+    "routing_target",
+)
+
+
+class Task(Emitter[TaskEvent]):
+    """A task, as one reservation shows it: two reservations of a task have two of these.
+
+    Events, each with the task: `updated`, `wrapup`, `completed`, `canceled`; and
+    `transferInitiated` with the outgoing transfer.
+    """
+
+    __slots__ = ("_context", "_fields", "_floor", "_reservation_sid", "_told", "_told_at", "transfers")
+
+    EVENTS = frozenset({"updated", "wrapup", "completed", "canceled", "transferInitiated"})
+
+    def __init__(self, context: Context, fields: TaskFields, reservation_sid: str) -> None:
+        super().__init__(context.dispatcher)
+        self._context = context
+        self._fields = fields
+        self._reservation_sid = reservation_sid
+        self._told = fields  # what the application was last told
+        self._floor = -1  # events up to this version are part of a snapshot
+        self._told_at: dict[str, int] = {}  # by event: the version it was last told with
+        self.transfers = Transfers()
+
+    @property
+    def sid(self) -> str:
+        """``WT...``"""
+        return self._fields.sid
+
+    @property
+    def reservation_sid(self) -> str:
+        """The reservation that shows it, ``WR...``."""
+        return self._reservation_sid
+
+    @property
+    def attributes(self) -> Attributes:
+        """The task's attributes, a fresh copy at each access: change them with `set_attributes`."""
+        return parse_attributes(self._fields.attributes)
+
+    @property
+    def addons(self) -> Attributes:
+        """Results of marketplace add-ons, a fresh copy at each access."""
+        return parse_attributes(self._fields.addons)
+
+    @property
+    def status(self) -> str:
+        """``pending``, ``reserved``, ``assigned``, ``wrapping``, ``completed`` or ``canceled``."""
+        return self._fields.assignment_status
+
+    @property
+    def priority(self) -> int:
+        """Higher is served first in FIFO queues."""
+        return self._fields.priority
+
+    @property
+    def age(self) -> float:
+        """Seconds since creation, when the service last showed the task."""
+        return self._fields.age
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the task lives until someone accepts it."""
+        return self._fields.timeout
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was completed or canceled."""
+        return self._fields.reason
+
+    @property
+    def queue_sid(self) -> str | None:
+        """``WQ...``"""
+        return self._fields.queue_sid
+
+    @property
+    def queue_name(self) -> str | None:
+        """The queue's friendly name."""
+        return self._fields.queue_name
+
+    @property
+    def workflow_sid(self) -> str | None:
+        """``WW...``"""
+        return self._fields.workflow_sid
+
+    @property
+    def workflow_name(self) -> str | None:
+        """The workflow's friendly name."""
+        return self._fields.workflow_name
+
+    @property
+    def task_channel_sid(self) -> str | None:
+        """``TC...``"""
+        return self._fields.task_channel_sid
+
+    @property
+    def task_channel_unique_name(self) -> str | None:
+        """Such as ``default`` or ``voice``."""
+        return self._fields.task_channel_unique_name
+
+    @property
+    def routing_target(self) -> str | None:
+        """The worker, queue or workflow that the task was made for."""
+        return self._fields.routing_target
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    @property
+    def virtual_start_time(self) -> datetime | None:
+        """The moment that decides its place in the queue."""
+        return moment(self._fields.virtual_start_time)
+
+    @property
+    def version(self) -> str:
+        """The version that commands carry when version checks are on."""
+        return str(self._fields.version)
+
+    async def complete(self, reason: str | None = None) -> Task:
+        """Complete the task, with all its reservations, and return it.
+
+        Raises:
+            TypeError: `reason` is not text.
+            RequestError: the service refused, or could not be reached.
+        """
+        _check_reason(reason)
+        return await self._command(
+            self._context.routes.update_task_status(
+                self.sid, TaskStatus.COMPLETED, self._if_match(), reason=reason
+            )
+        )
+
+    async def wrap_up(self, reason: str | None = None) -> Task:
+        """Move the task to `wrapping`, which still takes capacity, and return it.
+
+        Raises:
+            TypeError: `reason` is not text.
+            RequestError: the service refused, or could not be reached.
+        """
+        _check_reason(reason)
+        return await self._command(
+            self._context.routes.update_task_status(
+                self.sid, TaskStatus.WRAPPING, self._if_match(), reason=reason
+            )
+        )
+
+    async def set_attributes(self, attributes: Attributes) -> Task:
+        """Replace the task's attributes (no merge) and return it.
+
+        Raises:
+            TypeError: not a dict that JSON can show.
+            RequestError: the service refused, or could not be reached.
+        """
+        checked = check_attributes(attributes)
+        return await self._command(
+            self._context.routes.set_task_attributes(self.sid, checked, self._if_match())
+        )
+
+    async def set_virtual_start_time(self, moment: datetime) -> Task:
+        """Move the task in its queue (whole seconds) and return it.
+
+        Raises:
+            TypeError: not a datetime.
+            ValueError: a datetime without a time zone.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_moment(moment, "moment")
+        return await self._command(
+            self._context.routes.set_virtual_start_time(self.sid, moment, self._if_match())
+        )
+
+    async def update_participant(
+        self, *, hold: bool | None = None, hold_url: str | None = None, hold_method: str | None = None
+    ) -> Task:
+        """Change the customer's leg of the conference and return the task.
+
+        Args:
+            hold: put the customer on hold, or take them off.
+            hold_url: what the customer hears meanwhile.
+            hold_method: how `hold_url` is fetched, GET or POST.
+
+        Raises:
+            TypeError: an option has the wrong type.
+            RequestError: the service refused, or could not be reached.
+        """
+        params = _hold_options(hold, hold_url, hold_method)
+        return await self._command(self._context.routes.update_customer_participant(self.sid, params))
+
+    async def hold(
+        self,
+        worker_sid: str,
+        on_hold: bool,
+        *,
+        hold_url: str | None = None,
+        hold_method: str | None = None,
+    ) -> Task:
+        """Put another worker of the conference on hold, or take it off, and return the task.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(worker_sid, "worker_sid", SidPrefix.WORKER)
+        if not isinstance(on_hold, bool):
+            raise TypeError(f"on_hold must be a bool, got {on_hold!r}")
+        params = {"TargetWorkerSid": worker_sid, **_hold_options(on_hold, hold_url, hold_method)}
+        return await self._command(self._context.routes.hold_worker_participant(self.sid, params))
+
+    async def kick(self, worker_sid: str) -> Task:
+        """Remove another worker from the conference and return the task.
+
+        Raises:
+            TypeError, ValueError: a wrong SID.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(worker_sid, "worker_sid", SidPrefix.WORKER)
+        return await self._command(self._context.routes.kick_worker_participant(self.sid, worker_sid))
+
+    async def transfer(
+        self,
+        to: str,
+        *,
+        mode: TransferMode | str | None = None,
+        attributes: Attributes | None = None,
+        priority: int | None = None,
+    ) -> OutgoingTransfer:
+        """Hand the task to another worker or to a queue; the transfer is also `transfers.outgoing`.
+
+        Args:
+            to: the target, ``WK...`` or ``WQ...``.
+            mode: ``WARM`` (the service's default: this worker stays) or ``COLD``.
+            attributes: new attributes of the task.
+            priority: new priority of the task, 0 included.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(to, "to", SidPrefix.WORKER, SidPrefix.TASK_QUEUE)
+        if mode is not None and mode not in list(TransferMode):
+            raise ValueError(f"mode must be WARM or COLD, got {mode!r}")
+        if attributes is not None:
+            check_attributes(attributes)
+        if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
+            raise TypeError(f"priority must be an int, got {priority!r}")
+        request = self._context.routes.transfer(
+            reservation_sid=self._reservation_sid,
+            task_sid=self.sid,
+            to=to,
+            attributes=attributes,
+            mode=None if mode is None else str(mode),
+            priority=priority,
+        )
+        return self._outgoing(await self._context.fetch(request, _TRANSFER))
+
+    async def fetch_latest_version(self) -> Task:
+        """Fetch the task and return it, brought up to date.
+
+        Raises:
+            RequestError: the service refused, or could not be reached.
+        """
+        return await self._command(self._context.routes.task(self.sid))
+
+    def _if_match(self) -> str | None:
+        return self._context.if_match(self._fields.version)
+
+    async def _command(self, request: Request) -> Task:
+        self._merge(await self._context.fetch(request, _TASK))
+        return self
+
+    def _merge(self, fields: TaskFields) -> None:
+        """Take fields that are not older than the ones held."""
+        if fields.version >= self._fields.version:
+            self._fields = fields
+
+    def _outgoing(self, fields: TransferFields) -> OutgoingTransfer:
+        """The outgoing transfer of these fields: the one held, brought up to date, or a new one."""
+        outgoing = self.transfers.outgoing
+        if outgoing is None or outgoing.sid != fields.sid:
+            outgoing = self.transfers.outgoing = OutgoingTransfer(self._context, fields, self.sid)
+        else:
+            outgoing._replace(fields)
+        return outgoing
+
+    def _tell(self, event: str, version: int) -> bool:
+        """Whether `event` with `version` is news; it counts as told from now on."""
+        if version <= self._floor or version <= self._told_at.get(event, -1):
+            return False
+        self._told_at[event] = version
+        return True
+
+    def _told_all(self, fields: TaskFields) -> None:
+        """The application was told of these fields with some event."""
+        if fields.version >= self._told.version:
+            self._told = fields
+
+    def _catch_up(self) -> TaskEvent | None:
+        """The event that brings the application from what it was told to the present fields."""
+        old, new = self._told, self._fields
+        self._told = new
+        self._floor = max(self._floor, new.version)
+        if new.version <= old.version:
+            return None
+        if old.assignment_status != new.assignment_status:
+            match new.assignment_status:
+                case TaskStatus.COMPLETED:
+                    return "completed"
+                case TaskStatus.CANCELED:
+                    return "canceled"
+                case TaskStatus.WRAPPING:
+                    return "wrapup"
+                case _:
+                    pass
+        if any(getattr(old, name) != getattr(new, name) for name in _CONTENT):
+            return "updated"
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.sid} {self.status}>"
+
+
+def check_moment(value: object, name: str) -> None:
+    """Refuse what is not an aware datetime.
+
+    Raises:
+        TypeError: not a datetime.
+        ValueError: a datetime without a time zone.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime, got {type(value).__name__}: {value!r}")
+    if value.tzinfo is None:
+        raise ValueError(f"{name} must have a time zone, such as datetime.now(UTC), got {value!r}")
+
+
+def _check_reason(reason: object) -> None:
+    if reason is not None and not isinstance(reason, str):
+        raise TypeError(f"reason must be a str, got {type(reason).__name__}: {reason!r}")
+
+
+def _hold_options(hold: object, hold_url: object, hold_method: object) -> dict[str, object]:
+    if hold is not None and not isinstance(hold, bool):
+        raise TypeError(f"hold must be a bool, got {hold!r}")
+    for name, value in (("hold_url", hold_url), ("hold_method", hold_method)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {value!r}")
+    if hold_method is not None and hold_method not in ("GET", "POST"):
+        raise ValueError(f"hold_method must be GET or POST, got {hold_method!r}")
+    return pascal_case({"hold": hold, "hold_url": hold_url, "hold_method": hold_method}.items())

@@ -1,0 +1,682 @@
+"""The worker: what an application holds. Composition root of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+import warnings
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ._commands import Commands
+from ._context import Attributes, Context, check_attributes, moment, parse_attributes
+from ._emitter import Dispatcher, Emitter
+from ._requests import Request, check_sid
+from ._session import Backoff, Session, SessionState, full_jitter
+from ._signaling import Disconnect, Signaling
+from ._snapshot import ReconnectActivity, SnapshotTaker
+from ._state import Model, Notification
+from ._token import Token
+from ._transport import Transport
+from .activity import Activity
+from .channel import Channel
+from .clock import Clock, SystemClock
+from .errors import HandlerError, NotConnectedError, TaskRouterError
+from .reservation import Reservation
+from .resources import WorkerFields
+from .task import check_moment
+from .terms import SidPrefix
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["LogLevel", "Worker", "WorkerEvent"]
+
+logger = logging.getLogger(__name__)
+
+WorkerEvent = Literal[
+    "ready",
+    "activityUpdated",
+    "attributesUpdated",
+    "reservationCreated",
+    "reservationFailed",
+    "reservationMissed",
+    "tokenExpired",
+    "tokenUpdated",
+    "disconnected",
+    "error",
+]
+
+LogLevel = Literal["trace", "debug", "info", "warn", "error", "silent"]
+
+_LOG_LEVELS: Final = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "silent": logging.CRITICAL + 1,
+}
+
+_DEFAULT_REGION: Final = "us1"
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
+
+_WORKER: Final = msgspec.json.Decoder(WorkerFields)
+
+
+class _CreatedTask(msgspec.Struct):
+    sid: str
+
+
+_CREATED_TASK: Final = msgspec.json.Decoder(_CreatedTask)
+
+
+class Worker(Emitter[WorkerEvent]):
+    """A TaskRouter worker: its session, its reservations, and what it can do.
+
+    Register handlers, then enter it; `async with` returns at the first `ready`::
+
+        worker = Worker(token)
+
+        @worker.on("reservationCreated")
+        async def accept(reservation):
+            await reservation.accept()
+
+        async with worker:
+            await worker.wait_closed()
+
+    Events, with the handler's argument:
+
+    * `ready` (worker): after the first and after each later synchronisation;
+    * `activityUpdated`, `attributesUpdated` (worker);
+    * `reservationCreated` (reservation). Pending reservations found at the start come right after
+      `ready` with `origin` ``snapshot``; what happened during a gap follows with ``resync``;
+    * `reservationFailed` (the raw task-like payload, a dict): a task made for this worker got no reservation;
+    * `reservationMissed` (reservation): it was made and ended while there was no connection; its
+      `status` says how. Worker.js has no such event;
+    * `tokenExpired`, `tokenUpdated` (no argument);
+    * `disconnected` (`Disconnect`);
+    * `error` (`TaskRouterError`); with no handler it is logged.
+
+    Args:
+        token: a JWT with a TaskRouter grant, or a worker capability token; see `worker_token`.
+        connect_activity_sid: the activity to go to when first connected, before `ready`.
+        close_existing_sessions: close the other sessions of this worker when first connecting.
+        set_worker_offline_if_disconnected: whether the service moves the worker offline when its
+            last session ends; None leaves it to the service (which does).
+        region: Twilio region, such as ``ie1``; None or ``us1`` for the default.
+        edge: without effect; Twilio retired edges.
+        eb_server: HTTP URL of the event bridge instead of Twilio's.
+        ws_server: websocket URL of the event bridge instead of Twilio's; a query it has is kept.
+            If only one of the two is given, the other is derived from `region` as usual.
+        enable_version_check: send the version that a command was decided on; the service refuses it
+            with `VersionConflictError` if the object changed meanwhile.
+        log_level: sets the level of the logger ``taskrouter_worker``; None leaves logging alone.
+        reconnect_activity: what to do about the activity after a gap: ``restore`` (default) puts back
+            the one the worker had if it was moved to `Offline` meanwhile, ``connect`` goes to
+            `connect_activity_sid` again as Worker.js does, ``keep`` leaves it.
+        emit_existing: whether reservations that are pending at the start are emitted as `reservationCreated`.
+        reconnect_backoff: from the number of attempts since the last stable session to seconds to
+            wait; None for a random delay below 1 s that doubles up to 30 s.
+        request_timeout: seconds for a whole HTTP exchange.
+        ssl_context: for https and wss; None for the platform's default.
+        proxy: True for the environment's proxies, None for none, or a URL.
+        http_session: an aiohttp session of yours for the requests; it is not closed.
+        clock: wall-clock time.
+
+    Raises:
+        TypeError: an argument has the wrong type, or there is no such option.
+        ValueError: an argument has a value that cannot be right.
+    """
+
+    __slots__ = (
+        "_commands",
+        "_context",
+        "_emit_existing",
+        "_model",
+        "_owner",
+        "_ready",
+        "_session",
+        "_snapshots",
+        "_transport",
+    )
+
+    EVENTS = frozenset(
+        {
+            "ready",
+            "activityUpdated",
+            "attributesUpdated",
+            "reservationCreated",
+            "reservationFailed",
+            "reservationMissed",
+            "tokenExpired",
+            "tokenUpdated",
+            "disconnected",
+            "error",
+        }
+    )
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        connect_activity_sid: str | None = None,
+        close_existing_sessions: bool = False,
+        set_worker_offline_if_disconnected: bool | None = None,
+        region: str | None = None,
+        edge: str | None = None,
+        eb_server: str | None = None,
+        ws_server: str | None = None,
+        enable_version_check: bool = False,
+        log_level: LogLevel | None = None,
+        reconnect_activity: ReconnectActivity = "restore",
+        emit_existing: bool = True,
+        reconnect_backoff: Backoff | None = None,
+        request_timeout: float = 15.0,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | Literal[True] | None = True,
+        http_session: aiohttp.ClientSession | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        parsed = Token.parse(token)
+        if connect_activity_sid is not None:
+            check_sid(connect_activity_sid, "connect_activity_sid", SidPrefix.ACTIVITY)
+        _check_bool("close_existing_sessions", close_existing_sessions)
+        _check_bool("enable_version_check", enable_version_check)
+        _check_bool("emit_existing", emit_existing)
+        if set_worker_offline_if_disconnected is not None:
+            _check_bool("set_worker_offline_if_disconnected", set_worker_offline_if_disconnected)
+        if reconnect_activity not in ("restore", "connect", "keep"):
+            raise ValueError(
+                f"reconnect_activity must be 'restore', 'connect' or 'keep', got {reconnect_activity!r}"
+            )
+        if isinstance(request_timeout, bool) or not isinstance(request_timeout, int | float):
+            raise TypeError(f"request_timeout must be a number of seconds, got {request_timeout!r}")
+        if not request_timeout > 0:
+            raise ValueError(f"request_timeout must be more than 0 seconds, got {request_timeout!r}")
+        if reconnect_backoff is not None and not callable(reconnect_backoff):
+            raise TypeError(f"reconnect_backoff must be callable, got {type(reconnect_backoff).__name__}")
+        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+            raise TypeError(f"ssl_context must be an ssl.SSLContext, got {type(ssl_context).__name__}")
+        if proxy is not None and proxy is not True:
+            _check_url("proxy", proxy, ("http", "https", "socks5", "socks5h"))
+        _retired_edge(edge)
+        http_url, websocket_url = _urls(region, eb_server, ws_server)
+        _set_log_level(log_level)
+
+        super().__init__(Dispatcher(self._failed))
+        self._transport = Transport(
+            http_url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
+        )
+        self._commands = Commands(self._transport, parsed)
+        self._context = Context(
+            commands=self._commands,
+            dispatcher=self._dispatcher,
+            enable_version_check=enable_version_check,
+        )
+        self._model = Model(self._context, _loop_time)
+        self._emit_existing = emit_existing
+        self._snapshots = SnapshotTaker(
+            context=self._context,
+            model=self._model,
+            commands=self._commands,
+            report=self._failed,
+            connect_activity_sid=connect_activity_sid,
+            reconnect_activity=reconnect_activity,
+        )
+        self._session = Session(
+            context=self._context,
+            model=self._model,
+            snapshots=self._snapshots,
+            signaling=Signaling(
+                websocket_url,
+                offline_if_disconnected=set_worker_offline_if_disconnected,
+                ssl_context=ssl_context,
+                proxy=proxy,
+            ),
+            commands=self._commands,
+            dispatcher=self._dispatcher,
+            events=_Events(self),
+            close_existing_sessions=close_existing_sessions,
+            backoff=reconnect_backoff or full_jitter,
+            clock=clock or SystemClock(),
+        )
+        self._owner: asyncio.Task[None] | None = None
+        self._ready = False
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        """Connect, and return at the first `ready`. Network failures are retried until then.
+
+        Raises:
+            TokenError: the token was refused.
+            SignalingError: the service ends each connection before it says who this worker is.
+            RuntimeError: this worker was entered before; make a new one.
+        """
+        if self._owner is not None:
+            raise RuntimeError("this Worker was already started; make a new one for a new session")
+        # The one task that everything of this worker runs below. It is joined in `disconnect`.
+        self._owner = asyncio.create_task(self._own(), name="taskrouter worker")
+        try:
+            while not self._ready:
+                self._check_alive(self._owner)
+                await self._wait_for_change(self._owner)
+        except BaseException:
+            await self.disconnect()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Disconnect, and leave nothing running."""
+        await self.disconnect()
+
+    async def disconnect(self) -> None:
+        """End the session for good: no reconnect, no `update_token` revives it.
+
+        Running handlers get five seconds to finish, then they are canceled. Safe to call twice,
+        from any task of the loop, and from a handler: there it only begins the end.
+        """
+        self._session.close()
+        owner = self._owner
+        if owner is None:
+            self._session.set_state(SessionState.CLOSED)
+            self._commands.closed = True
+            await self._transport.close()
+        elif owner is not asyncio.current_task() and not self._dispatcher.called_from_handler():
+            await _join(owner)
+
+    async def wait_closed(self) -> None:
+        """Wait until the session has ended for good.
+
+        Raises:
+            TaskRouterError: it ended for another reason than `disconnect`, such as a refused token
+                or a session that took this one's place.
+            NotConnectedError: it was never started.
+        """
+        if self._owner is None:
+            raise NotConnectedError("the worker was not started: enter `async with worker` first")
+        await _join(self._owner)
+        if not self._owner.cancelled():
+            self._owner.result()
+        self._raise_failure()
+
+    async def wait_for_state(self, *states: SessionState | str) -> SessionState:
+        """Wait until the session is in one of `states`, and return which.
+
+        Raises:
+            ValueError: there is no such state, or none was given.
+            NotConnectedError: the session has ended, and none of `states` is its end.
+        """
+        wanted = {SessionState(state) for state in states}
+        if not wanted:
+            raise ValueError("wait_for_state needs at least one state")
+        while self.state not in wanted:
+            if self.state is SessionState.CLOSED:
+                raise NotConnectedError("the session has ended")
+            await self._session.state_change()
+        return self.state
+
+    def update_token(self, token: str) -> None:
+        """Use another token from now on, and emit `tokenUpdated`.
+
+        Requests carry it at once. The open websocket stays; when it ends, the next one uses it. A
+        session that waits for a token (`tokenExpired`) connects at once.
+
+        Raises:
+            TypeError: not text.
+            ValueError: not a token.
+            NotConnectedError: the worker was disconnected.
+        """
+        parsed = Token.parse(token)
+        if self.state is SessionState.CLOSED:
+            raise NotConnectedError("the worker was disconnected: make a new one")
+        self._session.update_token(parsed)
+        self._emit("tokenUpdated")
+
+    async def _own(self) -> None:
+        try:
+            await self._session.run()
+        finally:
+            await self._transport.close()
+
+    def _check_alive(self, owner: asyncio.Task[None]) -> None:
+        if owner.done():
+            owner.result()
+            self._raise_failure()
+            raise NotConnectedError("the worker was disconnected before it was ready")
+
+    async def _wait_for_change(self, owner: asyncio.Task[None]) -> None:
+        change = asyncio.ensure_future(self._session.state_change())
+        try:
+            await asyncio.wait({owner, change}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+
+    def _raise_failure(self) -> None:
+        if self._session.failure is not None:
+            raise self._session.failure
+
+    # What it shows
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands."""
+        return self._session.state
+
+    @property
+    def sid(self) -> str:
+        """``WK...``, empty before the first session."""
+        routes = self._context.known_routes
+        return routes.worker_sid if routes else ""
+
+    @property
+    def worker_sid(self) -> str:
+        """The same as `sid`, as in Worker.js."""
+        return self.sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``, empty before the first session."""
+        routes = self._context.known_routes
+        return routes.workspace_sid if routes else ""
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``, empty before the first `ready`."""
+        return self._model.worker.account_sid if self._model.worker else ""
+
+    @property
+    def name(self) -> str:
+        """The friendly name, unique in the workspace."""
+        return self._fields.friendly_name
+
+    @property
+    def friendly_name(self) -> str:
+        """The same as `name`, as in Worker.js."""
+        return self.name
+
+    @property
+    def attributes(self) -> Attributes:
+        """The worker's attributes, a fresh copy at each access: change them with `set_attributes`."""
+        return parse_attributes(self._fields.attributes)
+
+    @property
+    def available(self) -> bool:
+        """Whether the current activity takes reservations."""
+        return self._fields.available
+
+    @property
+    def activity(self) -> Activity | None:
+        """The current activity, None before the first `ready`."""
+        return self._model.activity
+
+    @property
+    def activity_sid(self) -> str:
+        """``WA...`` of the current activity."""
+        return self._fields.activity_sid
+
+    @property
+    def worker_activity_sid(self) -> str:
+        """The same as `activity_sid`, as in Worker.js."""
+        return self.activity_sid
+
+    @property
+    def activity_name(self) -> str:
+        """The current activity's friendly name."""
+        return self._fields.activity_name
+
+    @property
+    def connect_activity_sid(self) -> str | None:
+        """The option it was made with."""
+        return self._snapshots.connect_activity_sid
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When the worker was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    @property
+    def date_status_changed(self) -> datetime | None:
+        """When its activity last changed."""
+        return moment(self._fields.date_status_changed)
+
+    @property
+    def date_activity_changed(self) -> datetime | None:
+        """The same as `date_status_changed`, as in Worker.js."""
+        return self.date_status_changed
+
+    @property
+    def version(self) -> str:
+        """The version that commands carry when version checks are on, empty before the first `ready`."""
+        version = self._model.version
+        return "" if version is None else str(version)
+
+    @property
+    def activities(self) -> dict[str, Activity]:
+        """The workspace's activities by SID, a copy."""
+        return dict(self._model.activities)
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The worker's channels by SID, a copy."""
+        return dict(self._model.channels)
+
+    @property
+    def reservations(self) -> dict[str, Reservation]:
+        """The reservations that have not ended, by SID, a copy."""
+        return dict(self._model.reservations)
+
+    @property
+    def _fields(self) -> WorkerFields:
+        if self._model.worker is None:
+            raise NotConnectedError("the worker is not known yet: wait for `ready` first")
+        return self._model.worker
+
+    # What it can do
+
+    async def set_attributes(self, attributes: Attributes) -> Worker:
+        """Replace the worker's attributes (no merge) and return the worker.
+
+        Raises:
+            TypeError: not a dict that JSON can show.
+            RequestError: the service refused, or could not be reached.
+        """
+        checked = check_attributes(attributes)
+        version = self._context.if_match(self._model.version)
+        return await self._command(self._context.routes.set_worker_attributes(checked, version))
+
+    async def fetch_latest_version(self) -> Worker:
+        """Fetch the worker and return it, brought up to date.
+
+        Raises:
+            RequestError: the service refused, or could not be reached.
+        """
+        return await self._command(self._context.routes.worker())
+
+    async def create_task(
+        self,
+        to: str,
+        from_: str,
+        workflow_sid: str,
+        task_queue_sid: str,
+        *,
+        attributes: Attributes | None = None,
+        task_channel_unique_name: str | None = None,
+        task_channel_sid: str | None = None,
+        virtual_start_time: datetime | None = None,
+    ) -> str:
+        """Make a task for this worker itself and return its SID; the reservation comes as an event.
+
+        Args:
+            to: contact URI of the customer, stored in the task's attributes as ``outbound_to``.
+            from_: contact URI of the worker, stored as ``from``.
+            workflow_sid: the workflow it belongs to.
+            task_queue_sid: the queue it is reported under.
+            attributes: further attributes of the task.
+            task_channel_unique_name: the channel; ``default`` if neither this nor the SID is given.
+            task_channel_sid: the channel by SID.
+            virtual_start_time: its place in time, whole seconds.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        for name, value in (("to", to), ("from_", from_)):
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
+        check_sid(workflow_sid, "workflow_sid", SidPrefix.WORKFLOW)
+        check_sid(task_queue_sid, "task_queue_sid", SidPrefix.TASK_QUEUE)
+        checked = check_attributes(attributes if attributes is not None else {})
+        if task_channel_unique_name is not None and not isinstance(task_channel_unique_name, str):
+            raise TypeError(f"task_channel_unique_name must be a str, got {task_channel_unique_name!r}")
+        if task_channel_sid is not None:
+            check_sid(task_channel_sid, "task_channel_sid", SidPrefix.TASK_CHANNEL)
+        if virtual_start_time is not None:
+            check_moment(virtual_start_time, "virtual_start_time")
+        request = self._context.routes.create_task(
+            to=to,
+            from_=from_,
+            workflow_sid=workflow_sid,
+            task_queue_sid=task_queue_sid,
+            attributes=checked,
+            task_channel_unique_name=task_channel_unique_name,
+            task_channel_sid=task_channel_sid,
+            virtual_start_time=virtual_start_time,
+        )
+        return (await self._commands.fetch(request, _CREATED_TASK)).sid
+
+    async def _command(self, request: Request) -> Worker:
+        self._model.worker_answered(await self._commands.fetch(request, _WORKER))
+        return self
+
+    # What the session tells
+
+    def _failed(self, error: TaskRouterError) -> None:
+        """Emit `error`, or log it if nobody listens, or if it comes from an `error` handler itself."""
+        if self._has_listeners("error") and not (isinstance(error, HandlerError) and error.event == "error"):
+            self._emit("error", error)
+        else:
+            logger.error("%s", error, exc_info=error.__cause__ if isinstance(error, HandlerError) else None)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.sid or '(not connected yet)'} {self.state}>"
+
+
+class _Events:
+    """What the session tells, as the worker's emissions."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def ready(self) -> None:
+        self._worker._ready = True
+        self._worker._emit("ready", self._worker)
+
+    def notify(self, notification: Notification) -> None:
+        worker = self._worker
+        target, event, args, origin = (
+            notification.target,
+            notification.event,
+            notification.args,
+            notification.origin,
+        )
+        if target is not None:
+            target._emit(event, *args, origin=origin)
+            return
+        if event == "reservationCreated" and origin == "snapshot" and not worker._emit_existing:
+            return
+        for arg in args:
+            if isinstance(arg, Emitter):
+                arg.origin = origin
+        worker._emit(event, *(args or (worker,)), origin=origin)
+
+    def disconnected(self, disconnect: Disconnect) -> None:
+        self._worker._emit("disconnected", disconnect)
+
+    def failed(self, error: TaskRouterError) -> None:
+        self._worker._failed(error)
+
+    def token_expired(self) -> None:
+        self._worker._emit("tokenExpired")
+
+
+async def _join(task: asyncio.Task[None]) -> None:
+    # Canceling the one who waits must not cancel the session; its own failures are read elsewhere.
+    await asyncio.wait({task})
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}: {value!r}")
+
+
+def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{name} must be a URL with {' or '.join(schemes)}, got {_shown(value)!r}")
+    return value
+
+
+def _shown(url: str) -> str:
+    """A URL as an error may show it: no query, no credentials."""
+    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])
+
+
+def _urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:
+    """The HTTP and the websocket URL. Twilio's own unless given (event bridge, as the JavaScript SDK)."""
+    if region is not None and not isinstance(region, str):
+        raise TypeError(f"region must be a str, got {type(region).__name__}: {region!r}")
+    host = "event-bridge.twilio.com"
+    if region and region != _DEFAULT_REGION:
+        if not _REGION.fullmatch(region):
+            raise ValueError(f"region must be letters, digits and hyphens such as 'ie1', got {region!r}")
+        host = f"event-bridge.{region}.twilio.com"
+    return (
+        f"https://{host}/v1/wschannels"
+        if eb_server is None
+        else _check_url("eb_server", eb_server, ("https", "http")),
+        f"wss://{host}/v1/wschannels"
+        if ws_server is None
+        else _check_url("ws_server", ws_server, ("wss", "ws")),
+    )
+
+
+def _retired_edge(edge: object) -> None:
+    if edge is None:
+        return
+    if not isinstance(edge, str):
+        raise TypeError(f"edge must be a str, got {type(edge).__name__}: {edge!r}")
+    warnings.warn("edge has no effect: Twilio retired edges; use region", DeprecationWarning, stacklevel=3)
+
+
+def _set_log_level(level: object) -> None:
+    if level is None:
+        return
+    if not isinstance(level, str):
+        raise TypeError(f"log_level must be a str, got {type(level).__name__}: {level!r}")
+    if level not in _LOG_LEVELS:
+        raise ValueError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, got {level!r}")
+    logging.getLogger("taskrouter_worker").setLevel(_LOG_LEVELS[level])
