@@ -17,7 +17,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import anyio
 import anyio.abc
@@ -263,7 +263,7 @@ class Emitter(Generic[EventName]):
     def _has_listeners(self, event: str) -> bool:
         if self._emitter is None:
             return False
-        listeners: list[Handler] = self._emitter.listeners(event)
+        listeners = cast("list[Handler]", self._emitter.listeners(event))  # pyee leaves it open
         return bool(listeners)
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import ssl
-import warnings
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ._commands import Commands
 from ._context import Attributes, Context, check_attributes, moment, parse_attributes
 from ._emitter import Dispatcher, Emitter
+from ._endpoints import (
+    check_bool,
+    check_connection_options,
+    check_seconds,
+    event_bridge_urls,
+    warn_retired_edge,
+)
 from ._requests import Request, check_sid
 from ._session import Backoff, Session, SessionState, full_jitter
 from ._signaling import Disconnect, Signaling
@@ -63,9 +67,6 @@ _LOG_LEVELS: Final = {
     "error": logging.ERROR,
     "silent": logging.CRITICAL + 1,
 }
-
-_DEFAULT_REGION: Final = "us1"
-_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
 
 _WORKER: Final = msgspec.json.Decoder(WorkerFields)
 
@@ -187,27 +188,21 @@ class Worker(Emitter[WorkerEvent]):
         parsed = Token.parse(token)
         if connect_activity_sid is not None:
             check_sid(connect_activity_sid, "connect_activity_sid", SidPrefix.ACTIVITY)
-        _check_bool("close_existing_sessions", close_existing_sessions)
-        _check_bool("enable_version_check", enable_version_check)
-        _check_bool("emit_existing", emit_existing)
+        check_bool("close_existing_sessions", close_existing_sessions)
+        check_bool("enable_version_check", enable_version_check)
+        check_bool("emit_existing", emit_existing)
         if set_worker_offline_if_disconnected is not None:
-            _check_bool("set_worker_offline_if_disconnected", set_worker_offline_if_disconnected)
+            check_bool("set_worker_offline_if_disconnected", set_worker_offline_if_disconnected)
         if reconnect_activity not in ("restore", "connect", "keep"):
             raise ValueError(
                 f"reconnect_activity must be 'restore', 'connect' or 'keep', got {reconnect_activity!r}"
             )
-        if isinstance(request_timeout, bool) or not isinstance(request_timeout, int | float):
-            raise TypeError(f"request_timeout must be a number of seconds, got {request_timeout!r}")
-        if not request_timeout > 0:
-            raise ValueError(f"request_timeout must be more than 0 seconds, got {request_timeout!r}")
+        check_seconds("request_timeout", request_timeout)
         if reconnect_backoff is not None and not callable(reconnect_backoff):
             raise TypeError(f"reconnect_backoff must be callable, got {type(reconnect_backoff).__name__}")
-        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
-            raise TypeError(f"ssl_context must be an ssl.SSLContext, got {type(ssl_context).__name__}")
-        if proxy is not None and proxy is not True:
-            _check_url("proxy", proxy, ("http", "https", "socks5", "socks5h"))
-        _retired_edge(edge)
-        http_url, websocket_url = _urls(region, eb_server, ws_server)
+        check_connection_options(ssl_context, proxy)
+        warn_retired_edge(edge, stacklevel=3)
+        http_url, websocket_url = event_bridge_urls(region, eb_server, ws_server)
         _set_log_level(log_level)
 
         super().__init__(Dispatcher(self._failed))
@@ -624,52 +619,6 @@ async def _join(task: asyncio.Task[None]) -> None:
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _check_bool(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be a bool, got {type(value).__name__}: {value!r}")
-
-
-def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{name} must be a URL with {' or '.join(schemes)}, got {_shown(value)!r}")
-    return value
-
-
-def _shown(url: str) -> str:
-    """A URL as an error may show it: no query, no credentials."""
-    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])
-
-
-def _urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:
-    """The HTTP and the websocket URL. Twilio's own unless given (event bridge, as the JavaScript SDK)."""
-    if region is not None and not isinstance(region, str):
-        raise TypeError(f"region must be a str, got {type(region).__name__}: {region!r}")
-    host = "event-bridge.twilio.com"
-    if region and region != _DEFAULT_REGION:
-        if not _REGION.fullmatch(region):
-            raise ValueError(f"region must be letters, digits and hyphens such as 'ie1', got {region!r}")
-        host = f"event-bridge.{region}.twilio.com"
-    return (
-        f"https://{host}/v1/wschannels"
-        if eb_server is None
-        else _check_url("eb_server", eb_server, ("https", "http")),
-        f"wss://{host}/v1/wschannels"
-        if ws_server is None
-        else _check_url("ws_server", ws_server, ("wss", "ws")),
-    )
-
-
-def _retired_edge(edge: object) -> None:
-    if edge is None:
-        return
-    if not isinstance(edge, str):
-        raise TypeError(f"edge must be a str, got {type(edge).__name__}: {edge!r}")
-    warnings.warn("edge has no effect: Twilio retired edges; use region", DeprecationWarning, stacklevel=3)
 
 
 def _set_log_level(level: object) -> None:

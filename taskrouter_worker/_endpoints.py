@@ -1,0 +1,95 @@
+"""Checks of the options that several classes take, and where the event bridge is."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import warnings
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = [
+    "check_bool",
+    "check_connection_options",
+    "check_seconds",
+    "event_bridge_urls",
+    "warn_retired_edge",
+]
+
+_DEFAULT_REGION: Final = "us1"
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
+
+
+def check_bool(name: str, value: object) -> None:
+    """Refuse what is not a bool with TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}: {value!r}")
+
+
+def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{name} must be a URL with {' or '.join(schemes)}, got {_shown(value)!r}")
+    return value
+
+
+def _shown(url: str) -> str:
+    """A URL as an error may show it: no query, no credentials."""
+    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])
+
+
+def event_bridge_urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:
+    """The HTTP and the websocket URL. Twilio's own unless given (event bridge, as the JavaScript SDK)."""
+    if region is not None and not isinstance(region, str):
+        raise TypeError(f"region must be a str, got {type(region).__name__}: {region!r}")
+    host = "event-bridge.twilio.com"
+    if region and region != _DEFAULT_REGION:
+        if not _REGION.fullmatch(region):
+            raise ValueError(f"region must be letters, digits and hyphens such as 'ie1', got {region!r}")
+        host = f"event-bridge.{region}.twilio.com"
+    return (
+        f"https://{host}/v1/wschannels"
+        if eb_server is None
+        else _check_url("eb_server", eb_server, ("https", "http")),
+        f"wss://{host}/v1/wschannels"
+        if ws_server is None
+        else _check_url("ws_server", ws_server, ("wss", "ws")),
+    )
+
+
+def warn_retired_edge(edge: object, *, stacklevel: int = 3) -> None:
+    """Say that an edge does nothing (Twilio retired them)."""
+    if edge is None:
+        return
+    if not isinstance(edge, str):
+        raise TypeError(f"edge must be a str, got {type(edge).__name__}: {edge!r}")
+    warnings.warn(
+        "edge has no effect: Twilio retired edges; use region", DeprecationWarning, stacklevel=stacklevel
+    )
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is not a positive number of seconds.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not positive.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, got {value!r}")
+
+
+def check_connection_options(ssl_context: object, proxy: object) -> None:
+    """Refuse an SSL context or a proxy of the wrong kind.
+
+    Raises:
+        TypeError, ValueError: which one, and why.
+    """
+    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+        raise TypeError(f"ssl_context must be an ssl.SSLContext, got {type(ssl_context).__name__}")
+    if proxy is not None and proxy is not True:
+        _check_url("proxy", proxy, ("http", "https", "socks5", "socks5h"))
