@@ -39,11 +39,21 @@ if TYPE_CHECKING:
         VersionConflictError,
     )
     from .reservation import Reservation
+    from .supervisor import Supervisor
     from .task import Task
-    from .terms import ReservationStatus, Role, TaskStatus, TransferMode, TransferStatus, TransferType
+    from .terms import (
+        ReservationStatus,
+        Role,
+        SupervisorMode,
+        TaskStatus,
+        TransferMode,
+        TransferStatus,
+        TransferType,
+    )
     from .tokens import worker_token
     from .transfer import IncomingTransfer, OutgoingTransfer, Transfers
     from .worker import Worker
+    from .workspace import TaskInfo, TaskQueue, WorkerInfo, Workspace
 
 __all__ = [
     "Activity",
@@ -72,7 +82,11 @@ __all__ = [
     "SessionDisplacedError",
     "SessionState",
     "SignalingError",
+    "Supervisor",
+    "SupervisorMode",
     "Task",
+    "TaskInfo",
+    "TaskQueue",
     "TaskRouterError",
     "TaskStatus",
     "TokenError",
@@ -83,6 +97,8 @@ __all__ = [
     "Transfers",
     "VersionConflictError",
     "Worker",
+    "WorkerInfo",
+    "Workspace",
     "__version__",
     "worker_token",
 ]
@@ -95,10 +111,20 @@ _MODULES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "reservation": ("Reservation",),
     "task": ("Task",),
-    "terms": ("ReservationStatus", "Role", "TaskStatus", "TransferMode", "TransferStatus", "TransferType"),
+    "supervisor": ("Supervisor",),
+    "terms": (
+        "ReservationStatus",
+        "Role",
+        "SupervisorMode",
+        "TaskStatus",
+        "TransferMode",
+        "TransferStatus",
+        "TransferType",
+    ),
     "tokens": ("worker_token",),
     "transfer": ("IncomingTransfer", "OutgoingTransfer", "Transfers"),
     "worker": ("Worker",),
+    "workspace": ("TaskInfo", "TaskQueue", "WorkerInfo", "Workspace"),
 }
 
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .terms import ReservationStatus, SidPrefix, TaskStatus, TransferStatus, is_sid
 
-__all__ = ["Json", "Request", "Routes", "check_sid", "present"]
+__all__ = ["Json", "Request", "Routes", "WorkspaceRoutes", "check_sid", "pascal_case", "present"]
 
 Json = object
 """A value that JSON can show."""
@@ -252,6 +252,48 @@ class Routes:
             path=f"{self._worker}/Transfers/{sid}",
             params={"TaskSid": task_sid, "TransferStatus": TransferStatus.CANCELED.value},
             api_version="v2",
+        )
+
+
+class WorkspaceRoutes:
+    """The requests that read a workspace, and those of a supervisor in it."""
+
+    __slots__ = ("_workspace", "workspace_sid")
+
+    def __init__(self, workspace_sid: str) -> None:
+        self.workspace_sid = workspace_sid
+        self._workspace = f"Workspaces/{workspace_sid}"
+
+    def worker(self, sid: str) -> Request:
+        """One worker."""
+        return Request(method="GET", path=f"{self._workspace}/Workers/{sid}")
+
+    def workers(self, params: Mapping[str, Json]) -> Request:
+        """One page of the workers."""
+        return Request(method="GET", path=f"{self._workspace}/Workers", params=params)
+
+    def task_queue(self, sid: str) -> Request:
+        """One task queue."""
+        return Request(method="GET", path=f"{self._workspace}/TaskQueues/{sid}")
+
+    def task_queues(self, params: Mapping[str, Json]) -> Request:
+        """One page of the task queues."""
+        return Request(method="GET", path=f"{self._workspace}/TaskQueues", params=params)
+
+    def task(self, sid: str) -> Request:
+        """One task."""
+        return Request(method="GET", path=f"{self._workspace}/Tasks/{sid}")
+
+    def update_worker(self, sid: str, params: Mapping[str, Json], version: str | None) -> Request:
+        """Change another worker."""
+        return Request(method="POST", path=f"{self._workspace}/Workers/{sid}", params=params, version=version)
+
+    def supervise(self, task_sid: str, reservation_sid: str, params: Mapping[str, Json]) -> Request:
+        """Join the conference of a reservation."""
+        return Request(
+            method="POST",
+            path=f"{self._workspace}/Tasks/{task_sid}/Reservations/{reservation_sid}",
+            params=params,
         )
 
 

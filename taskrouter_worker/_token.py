@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jwt
+
+from .terms import SidPrefix, is_sid
 
 __all__ = ["Token"]
 
@@ -14,15 +16,21 @@ class Token:
 
     Attributes:
         expires_at: `exp` in epoch seconds, None where the token cannot be read (encrypted tokens).
+        workspace_sid: the workspace it is for, None where that cannot be read.
     """
 
-    __slots__ = ("_text", "expires_at")
+    __slots__ = ("_text", "expires_at", "workspace_sid")
 
     def __init__(self, text: str) -> None:
         self._text = text
         claims = _claims(text)
         exp = claims.get("exp")
         self.expires_at = float(exp) if isinstance(exp, int | float) else None
+        # An access token names it in its grant, a capability token at the top.
+        sid = _inner(_inner(claims, "grants"), "task_router").get(
+            "workspace_sid", claims.get("workspace_sid")
+        )
+        self.workspace_sid: str | None = sid if is_sid(sid, SidPrefix.WORKSPACE) else None
 
     @classmethod
     def parse(cls, value: object, name: str = "token") -> Token:
@@ -56,3 +64,8 @@ def _claims(text: str) -> dict[str, Any]:  # Any: a JWT's claims are free-form J
         return jwt.decode(text, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
+
+
+def _inner(claims: dict[str, Any], name: str) -> dict[str, Any]:
+    value = claims.get(name)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

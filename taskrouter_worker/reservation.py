@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Unpack, cast
 
 import msgspec
 
 from ._context import Context, moment
 from ._emitter import Emitter
 from ._requests import Request, check_sid
+from .options import ConferenceOptions, instruction_params
 from .resources import (
     UNSET,
     AnyReservationFields,
@@ -19,7 +21,7 @@ from .resources import (
     TransferFields,
 )
 from .task import Task
-from .terms import RESERVATION_ENDED, ReservationStatus, SidPrefix
+from .terms import RESERVATION_ENDED, Instruction, ReservationStatus, SidPrefix
 from .transfer import IncomingTransfer
 
 __all__ = ["Reservation", "ReservationEvent"]
@@ -31,6 +33,8 @@ ReservationEvent = Literal[
 _SHORT: Final = msgspec.json.Decoder(ShortReservationFields)
 _ANY: Final = msgspec.json.Decoder(AnyReservationFields)
 
+
+_IGNORED: Final = msgspec.json.Decoder(msgspec.Raw)
 
 _CREATED: Final = 1
 _ACCEPTED: Final = 2
@@ -162,6 +166,148 @@ class Reservation(Emitter[ReservationEvent]):
         """
         return await self._update(ReservationStatus.COMPLETED)
 
+    async def call(
+        self,
+        from_: str,
+        url: str,
+        *,
+        to: str | None = None,
+        accept: bool | None = None,
+        record: str | None = None,
+        timeout: int | None = None,
+        status_callback_url: str | None = None,
+    ) -> Reservation:
+        """Call the worker and run the document at `url`, and return the reservation.
+
+        Args:
+            from_: caller id.
+            url: the document that the call runs.
+            to: whom to call; the worker's attribute ``contact_uri`` unless given.
+            accept: accept the reservation once the worker answers.
+            record: ``record-from-answer`` or ``do-not-record``.
+            timeout: seconds the phone rings.
+            status_callback_url: told about the call's progress.
+
+        Raises:
+            TypeError: an argument has the wrong type.
+            RequestError: the service refused, or could not be reached.
+        """
+        return await self._instruct(
+            Instruction.CALL,
+            {
+                "from_": _required("from_", from_),
+                "url": _required("url", url),
+                "to": to,
+                "accept": accept,
+                "record": record,
+                "timeout": timeout,
+                "status_callback_url": status_callback_url,
+            },
+            prefix="Call",
+        )
+
+    async def dequeue(
+        self,
+        *,
+        to: str | None = None,
+        from_: str | None = None,
+        post_work_activity_sid: str | None = None,
+        record: str | None = None,
+        timeout: int | None = None,
+        status_callback_url: str | None = None,
+        status_callback_events: Sequence[str] | str | None = None,
+    ) -> Reservation:
+        """Connect the caller that waits in the queue with the worker, and return the reservation.
+
+        Args:
+            to: whom to call; the worker's attribute ``contact_uri`` unless given.
+            from_: caller id.
+            post_work_activity_sid: the activity after the call, in single-tasking workspaces.
+            record: ``record-from-answer`` or ``do-not-record``.
+            timeout: seconds the phone rings.
+            status_callback_url: told about the call's progress.
+            status_callback_events: which steps it is told of.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        if post_work_activity_sid is not None:
+            check_sid(post_work_activity_sid, "post_work_activity_sid", SidPrefix.ACTIVITY)
+        # The REST API calls it ...Event. The JavaScript SDK adds an s, and its filter may be ignored.
+        params = instruction_params(
+            {
+                "to": to,
+                "from_": from_,
+                "post_work_activity_sid": post_work_activity_sid,
+                "record": record,
+                "timeout": timeout,
+                "status_callback_url": status_callback_url,
+                "status_callback_event": status_callback_events,
+            },
+            prefix="Dequeue",
+        )
+        return await self._carry_out(Instruction.DEQUEUE, params)
+
+    async def redirect(self, call_sid: str, url: str, *, accept: bool | None = None) -> Reservation:
+        """Send a running call to the document at `url`, and return the reservation.
+
+        Args:
+            call_sid: the call, ``CA...``.
+            url: the document that it goes on with.
+            accept: accept the reservation as well.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(call_sid, "call_sid", SidPrefix.CALL)
+        return await self._instruct(
+            Instruction.REDIRECT,
+            {"call_sid": call_sid, "url": _required("url", url), "accept": accept},
+            prefix="Redirect",
+        )
+
+    async def conference(self, **options: Unpack[ConferenceOptions]) -> Reservation:
+        """Bring worker and customer together in a conference, and return the reservation.
+
+        Options that this version does not know pass through: ``new_option`` as ``NewOption``. The
+        reservation is accepted when the worker answers; an event tells.
+
+        Raises:
+            TypeError: an option has the wrong type.
+            RequestError: the service refused, or could not be reached.
+        """
+        params = {
+            "Instruction": Instruction.CONFERENCE.value,
+            **instruction_params(cast("Mapping[str, object]", options)),
+        }
+        await self._context.fetch(self._context.routes.instruct_reservation(self.sid, params), _IGNORED)
+        return self
+
+    async def update_participant(
+        self,
+        *,
+        end_conference_on_exit: bool | None = None,
+        mute: bool | None = None,
+        beep_on_exit: bool | None = None,
+    ) -> Reservation:
+        """Change the worker's own leg of the conference, and return the reservation.
+
+        Raises:
+            TypeError: an option is not a bool.
+            RequestError: the service refused, or could not be reached.
+        """
+        params = instruction_params(
+            {
+                "end_conference_on_exit": end_conference_on_exit,
+                "mute": mute,
+                "beep_on_exit": beep_on_exit,
+            }
+        )
+        await self._context.fetch(self._context.routes.update_worker_participant(self.sid, params), _IGNORED)
+        return self
+
     async def fetch_latest_version(self) -> Reservation:
         """Fetch the reservation and return it, brought up to date.
 
@@ -181,6 +327,16 @@ class Reservation(Emitter[ReservationEvent]):
             worker_activity_sid=worker_activity_sid,
         )
         return await self._command(request)
+
+    async def _instruct(
+        self, instruction: Instruction, options: Mapping[str, object], *, prefix: str
+    ) -> Reservation:
+        return await self._carry_out(instruction, instruction_params(options, prefix=prefix))
+
+    async def _carry_out(self, instruction: Instruction, params: Mapping[str, object]) -> Reservation:
+        return await self._command(
+            self._context.routes.instruct_reservation(self.sid, {"Instruction": instruction.value, **params})
+        )
 
     async def _command(self, request: Request) -> Reservation:
         self._merge_short(await self._context.fetch(request, _SHORT))
@@ -265,3 +421,9 @@ class Reservation(Emitter[ReservationEvent]):
 
     def __repr__(self) -> str:
         return f"<Reservation {self.sid} {self.status} of {self.task.sid}>"
+
+
+def _required(name: str, value: object) -> object:
+    if value is None:
+        raise TypeError(f"{name} must be a str, got None")
+    return value

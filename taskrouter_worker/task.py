@@ -7,9 +7,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from ._context import Attributes, Context, check_attributes, moment, parse_attributes
+from ._context import Attributes, Context, check_attributes
 from ._emitter import Emitter
-from ._requests import Request, check_sid, pascal_case
+from ._requests import Request, check_sid
+from ._views import TaskView
+from .options import instruction_params
 from .resources import TaskFields, TransferFields
 from .terms import SidPrefix, TaskStatus, TransferMode
 from .transfer import OutgoingTransfer, Transfers
@@ -36,7 +38,7 @@ _CONTENT = (
 )
 
 
-class Task(Emitter[TaskEvent]):
+class Task(TaskView, Emitter[TaskEvent]):
     """A task, as one reservation shows it: two reservations of a task have two of these.
 
     Events, each with the task: `updated`, `wrapup`, `completed`, `canceled`; and
@@ -58,104 +60,9 @@ class Task(Emitter[TaskEvent]):
         self.transfers = Transfers()
 
     @property
-    def sid(self) -> str:
-        """``WT...``"""
-        return self._fields.sid
-
-    @property
     def reservation_sid(self) -> str:
         """The reservation that shows it, ``WR...``."""
         return self._reservation_sid
-
-    @property
-    def attributes(self) -> Attributes:
-        """The task's attributes, a fresh copy at each access: change them with `set_attributes`."""
-        return parse_attributes(self._fields.attributes)
-
-    @property
-    def addons(self) -> Attributes:
-        """Results of marketplace add-ons, a fresh copy at each access."""
-        return parse_attributes(self._fields.addons)
-
-    @property
-    def status(self) -> str:
-        """``pending``, ``reserved``, ``assigned``, ``wrapping``, ``completed`` or ``canceled``."""
-        return self._fields.assignment_status
-
-    @property
-    def priority(self) -> int:
-        """Higher is served first in FIFO queues."""
-        return self._fields.priority
-
-    @property
-    def age(self) -> float:
-        """Seconds since creation, when the service last showed the task."""
-        return self._fields.age
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that the task lives until someone accepts it."""
-        return self._fields.timeout
-
-    @property
-    def reason(self) -> str | None:
-        """Why it was completed or canceled."""
-        return self._fields.reason
-
-    @property
-    def queue_sid(self) -> str | None:
-        """``WQ...``"""
-        return self._fields.queue_sid
-
-    @property
-    def queue_name(self) -> str | None:
-        """The queue's friendly name."""
-        return self._fields.queue_name
-
-    @property
-    def workflow_sid(self) -> str | None:
-        """``WW...``"""
-        return self._fields.workflow_sid
-
-    @property
-    def workflow_name(self) -> str | None:
-        """The workflow's friendly name."""
-        return self._fields.workflow_name
-
-    @property
-    def task_channel_sid(self) -> str | None:
-        """``TC...``"""
-        return self._fields.task_channel_sid
-
-    @property
-    def task_channel_unique_name(self) -> str | None:
-        """Such as ``default`` or ``voice``."""
-        return self._fields.task_channel_unique_name
-
-    @property
-    def routing_target(self) -> str | None:
-        """The worker, queue or workflow that the task was made for."""
-        return self._fields.routing_target
-
-    @property
-    def date_created(self) -> datetime | None:
-        """When it was made."""
-        return moment(self._fields.date_created)
-
-    @property
-    def date_updated(self) -> datetime | None:
-        """When it last changed."""
-        return moment(self._fields.date_updated)
-
-    @property
-    def virtual_start_time(self) -> datetime | None:
-        """The moment that decides its place in the queue."""
-        return moment(self._fields.virtual_start_time)
-
-    @property
-    def version(self) -> str:
-        """The version that commands carry when version checks are on."""
-        return str(self._fields.version)
 
     async def complete(self, reason: str | None = None) -> Task:
         """Complete the task, with all its reservations, and return it.
@@ -379,11 +286,6 @@ def _check_reason(reason: object) -> None:
 
 
 def _hold_options(hold: object, hold_url: object, hold_method: object) -> dict[str, object]:
-    if hold is not None and not isinstance(hold, bool):
-        raise TypeError(f"hold must be a bool, got {hold!r}")
-    for name, value in (("hold_url", hold_url), ("hold_method", hold_method)):
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{name} must be a str, got {value!r}")
     if hold_method is not None and hold_method not in ("GET", "POST"):
         raise ValueError(f"hold_method must be GET or POST, got {hold_method!r}")
-    return pascal_case({"hold": hold, "hold_url": hold_url, "hold_method": hold_method}.items())
+    return instruction_params({"hold": hold, "hold_url": hold_url, "hold_method": hold_method})

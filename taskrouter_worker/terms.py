@@ -20,6 +20,7 @@ __all__ = [
     "ReservationStatus",
     "Role",
     "SidPrefix",
+    "SupervisorMode",
     "TaskStatus",
     "TransferMode",
     "TransferStatus",
@@ -141,6 +142,14 @@ class Role(StrEnum):
     WORKER = "worker"
     SUPERVISOR = "supervisor"
     ADMIN = "admin"
+
+
+class SupervisorMode(StrEnum):
+    """How a supervisor takes part in a conference."""
+
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
 
 
 class Instruction(StrEnum):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import msgspec
 
 from ._commands import Commands
-from ._context import Attributes, Context, check_attributes, moment, parse_attributes
+from ._context import Attributes, Context, check_attributes
 from ._emitter import Dispatcher, Emitter
 from ._endpoints import (
     check_bool,
@@ -28,6 +28,7 @@ from ._snapshot import ReconnectActivity, SnapshotTaker
 from ._state import Model, Notification
 from ._token import Token
 from ._transport import Transport
+from ._views import WorkerView
 from .activity import Activity
 from .channel import Channel
 from .clock import Clock, SystemClock
@@ -78,7 +79,7 @@ class _CreatedTask(msgspec.Struct):
 _CREATED_TASK: Final = msgspec.json.Decoder(_CreatedTask)
 
 
-class Worker(Emitter[WorkerEvent]):
+class Worker(WorkerView, Emitter[WorkerEvent]):
     """A TaskRouter worker: its session, its reservations, and what it can do.
 
     Register handlers, then enter it; `async with` returns at the first `ready`::
@@ -393,69 +394,14 @@ class Worker(Emitter[WorkerEvent]):
         return self._model.worker.account_sid if self._model.worker else ""
 
     @property
-    def name(self) -> str:
-        """The friendly name, unique in the workspace."""
-        return self._fields.friendly_name
-
-    @property
-    def friendly_name(self) -> str:
-        """The same as `name`, as in Worker.js."""
-        return self.name
-
-    @property
-    def attributes(self) -> Attributes:
-        """The worker's attributes, a fresh copy at each access: change them with `set_attributes`."""
-        return parse_attributes(self._fields.attributes)
-
-    @property
-    def available(self) -> bool:
-        """Whether the current activity takes reservations."""
-        return self._fields.available
-
-    @property
     def activity(self) -> Activity | None:
         """The current activity, None before the first `ready`."""
         return self._model.activity
 
     @property
-    def activity_sid(self) -> str:
-        """``WA...`` of the current activity."""
-        return self._fields.activity_sid
-
-    @property
-    def worker_activity_sid(self) -> str:
-        """The same as `activity_sid`, as in Worker.js."""
-        return self.activity_sid
-
-    @property
-    def activity_name(self) -> str:
-        """The current activity's friendly name."""
-        return self._fields.activity_name
-
-    @property
     def connect_activity_sid(self) -> str | None:
         """The option it was made with."""
         return self._snapshots.connect_activity_sid
-
-    @property
-    def date_created(self) -> datetime | None:
-        """When the worker was made."""
-        return moment(self._fields.date_created)
-
-    @property
-    def date_updated(self) -> datetime | None:
-        """When it last changed."""
-        return moment(self._fields.date_updated)
-
-    @property
-    def date_status_changed(self) -> datetime | None:
-        """When its activity last changed."""
-        return moment(self._fields.date_status_changed)
-
-    @property
-    def date_activity_changed(self) -> datetime | None:
-        """The same as `date_status_changed`, as in Worker.js."""
-        return self.date_status_changed
 
     @property
     def version(self) -> str:

@@ -1,0 +1,421 @@
+"""Reading a workspace: its workers, task queues and tasks. No websocket."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
+
+import msgspec
+
+from ._commands import Commands
+from ._context import moment
+from ._endpoints import (
+    check_connection_options,
+    check_seconds,
+    event_bridge_urls,
+    warn_retired_edge,
+)
+from ._requests import Request, WorkspaceRoutes, check_sid, present
+from ._token import Token
+from ._transport import Transport
+from ._views import TaskView, WorkerView
+from .errors import InvalidTokenError
+from .resources import Page, TaskFields, TaskQueueFields, WorkerFields
+from .terms import SidPrefix
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["TaskInfo", "TaskQueue", "WorkerInfo", "Workspace"]
+
+MAX_PAGE_SIZE: Final = 1000
+
+_WORKER: Final = msgspec.json.Decoder(WorkerFields)
+_WORKERS: Final = msgspec.json.Decoder(Page[WorkerFields])
+_TASK_QUEUE: Final = msgspec.json.Decoder(TaskQueueFields)
+_TASK_QUEUES: Final = msgspec.json.Decoder(Page[TaskQueueFields])
+_TASK: Final = msgspec.json.Decoder(TaskFields)
+
+WorkerOrdering = Literal["DateStatusChanged:asc", "DateStatusChanged:desc"]
+TaskQueueOrdering = Literal["DateUpdated:asc", "DateUpdated:desc"]
+
+F = TypeVar("F", WorkerFields, TaskQueueFields)
+
+
+class WorkerInfo(WorkerView):
+    """A worker as the workspace shows it: a picture of one moment, it does not change."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, fields: WorkerFields) -> None:
+        self._shown = fields
+
+    @property
+    def _fields(self) -> WorkerFields:
+        return self._shown
+
+    @property
+    def sid(self) -> str:
+        """``WK...``"""
+        return self._shown.sid
+
+    @property
+    def worker_sid(self) -> str:
+        """The same as `sid`, as in Worker.js."""
+        return self._shown.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._shown.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._shown.workspace_sid
+
+    @property
+    def version(self) -> str:
+        """The version at that moment."""
+        return str(self._shown.version)
+
+    def __repr__(self) -> str:
+        return f"<WorkerInfo {self.name!r} {self.sid} {self.activity_name}>"
+
+
+class TaskQueue:
+    """A task queue: a picture of one moment."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: TaskQueueFields) -> None:
+        self._fields = fields
+
+    @property
+    def sid(self) -> str:
+        """``WQ...``"""
+        return self._fields.sid
+
+    @property
+    def queue_sid(self) -> str:
+        """The same as `sid`, as in Worker.js."""
+        return self._fields.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._fields.workspace_sid
+
+    @property
+    def name(self) -> str:
+        """The friendly name."""
+        return self._fields.friendly_name
+
+    @property
+    def queue_name(self) -> str:
+        """The same as `name`, as in Worker.js."""
+        return self._fields.friendly_name
+
+    @property
+    def assignment_activity_name(self) -> str | None:
+        """Where a worker goes on acceptance, in single-tasking workspaces."""
+        return self._fields.assignment_activity_name
+
+    @property
+    def assignment_activity_sid(self) -> str | None:
+        """``WA...``"""
+        return self._fields.assignment_activity_sid
+
+    @property
+    def reservation_activity_name(self) -> str | None:
+        """Where a worker goes on reservation, in single-tasking workspaces."""
+        return self._fields.reservation_activity_name
+
+    @property
+    def reservation_activity_sid(self) -> str | None:
+        """``WA...``"""
+        return self._fields.reservation_activity_sid
+
+    @property
+    def target_workers(self) -> str | None:
+        """The expression that a worker must match."""
+        return self._fields.target_workers
+
+    @property
+    def max_reserved_workers(self) -> int:
+        """How many workers are offered one task at once."""
+        return self._fields.max_reserved_workers
+
+    @property
+    def task_order(self) -> str:
+        """``FIFO`` or ``LIFO``."""
+        return self._fields.task_order
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    def __repr__(self) -> str:
+        return f"<TaskQueue {self.name!r} {self.sid}>"
+
+
+class TaskInfo(TaskView):
+    """A task as the workspace shows it: a picture of one moment, without a reservation to act on."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: TaskFields) -> None:
+        self._fields = fields
+
+    def __repr__(self) -> str:
+        return f"<TaskInfo {self.sid} {self.status}>"
+
+
+class Workspace:
+    """Read access to a workspace. Use it as ``async with Workspace(token) as workspace``, or close it.
+
+    Args:
+        token: a JWT with a TaskRouter grant; a worker SID in it is not needed.
+        workspace_sid: the workspace; read from the token unless given. Needed with encrypted tokens.
+        region, edge, eb_server, ssl_context, proxy, http_session, request_timeout: see `Worker`.
+        page_size: items per request of a list, 1 to 1000.
+
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        InvalidTokenError: the token cannot be read, or names no workspace, and none was given.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        workspace_sid: str | None = None,
+        *,
+        region: str | None = None,
+        edge: str | None = None,
+        eb_server: str | None = None,
+        page_size: int = MAX_PAGE_SIZE,
+        request_timeout: float = 15.0,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | Literal[True] | None = True,
+        http_session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        parsed = Token.parse(token)
+        if isinstance(page_size, bool) or not isinstance(page_size, int):
+            raise TypeError(f"page_size must be an int, got {page_size!r}")
+        if not 1 <= page_size <= MAX_PAGE_SIZE:
+            raise ValueError(f"page_size must be 1 to {MAX_PAGE_SIZE}, got {page_size}")
+        check_seconds("request_timeout", request_timeout)
+        check_connection_options(ssl_context, proxy)
+        warn_retired_edge(edge)
+        url, _ = event_bridge_urls(region, eb_server, None)
+        self._routes = WorkspaceRoutes(_workspace_of(parsed, workspace_sid))
+        self._given_sid = workspace_sid
+        self._page_size = page_size
+        self._transport = Transport(
+            url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
+        )
+        self._commands = Commands(self._transport, parsed)
+
+    async def __aenter__(self) -> Self:
+        """Nothing is connected until something is fetched."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. What was fetched stays readable."""
+        self._commands.closed = True
+        await self._transport.close()
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._routes.workspace_sid
+
+    def update_token(self, token: str) -> None:
+        """Use another token from now on.
+
+        Raises:
+            TypeError, ValueError: not a token.
+            InvalidTokenError: it names no workspace, and none was given at the start.
+        """
+        parsed = Token.parse(token)
+        self._routes = WorkspaceRoutes(_workspace_of(parsed, self._given_sid))
+        self._commands.token = parsed
+
+    async def fetch_worker_info(self, worker_sid: str) -> WorkerInfo:
+        """One worker.
+
+        Raises:
+            TypeError, ValueError: a wrong SID.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(worker_sid, "worker_sid", SidPrefix.WORKER)
+        return WorkerInfo(await self._commands.fetch(self._routes.worker(worker_sid), _WORKER))
+
+    async def fetch_workers_info(
+        self,
+        *,
+        friendly_name: str | None = None,
+        activity_sid: str | None = None,
+        activity_name: str | None = None,
+        target_workers_expression: str | None = None,
+        ordering: WorkerOrdering | None = None,
+        after_sid: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, WorkerInfo]:
+        """The workers that match every filter, by SID, in the service's order; all pages.
+
+        Args:
+            friendly_name: exactly this name.
+            activity_sid: in this activity.
+            activity_name: in the activity of this name.
+            target_workers_expression: matching this expression, such as ``skills HAS "billing"``.
+            ordering: by the last change of activity.
+            after_sid: begin after this worker.
+            limit: at most so many; None for all.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        filters = {
+            "FriendlyName": _text("friendly_name", friendly_name),
+            "ActivitySid": _sid("activity_sid", activity_sid, SidPrefix.ACTIVITY),
+            "ActivityName": _text("activity_name", activity_name),
+            "TargetWorkersExpression": _text("target_workers_expression", target_workers_expression),
+            "Ordering": _ordering(ordering, "DateStatusChanged"),
+            "AfterSid": _sid("after_sid", after_sid, SidPrefix.WORKER),
+        }
+        found = await self._all(self._routes.workers, _WORKERS, filters, limit)
+        return {fields.sid: WorkerInfo(fields) for fields in found}
+
+    async def fetch_worker(self, worker_sid: str) -> WorkerInfo:
+        """The same as `fetch_worker_info`, as in Worker.js."""
+        return await self.fetch_worker_info(worker_sid)
+
+    fetch_workers = fetch_workers_info
+
+    async def fetch_task_queue(self, task_queue_sid: str) -> TaskQueue:
+        """One task queue.
+
+        Raises:
+            TypeError, ValueError: a wrong SID.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(task_queue_sid, "task_queue_sid", SidPrefix.TASK_QUEUE)
+        return TaskQueue(await self._commands.fetch(self._routes.task_queue(task_queue_sid), _TASK_QUEUE))
+
+    async def fetch_task_queues(
+        self,
+        *,
+        friendly_name: str | None = None,
+        worker_sid: str | None = None,
+        ordering: TaskQueueOrdering | None = None,
+        after_sid: str | None = None,
+        limit: int | None = None,
+    ) -> dict[str, TaskQueue]:
+        """The task queues that match every filter, by SID, in the service's order; all pages.
+
+        Args:
+            friendly_name: exactly this name.
+            worker_sid: whose expression this worker matches.
+            ordering: by the last change.
+            after_sid: begin after this queue.
+            limit: at most so many; None for all.
+
+        Raises:
+            TypeError, ValueError: a wrong argument.
+            RequestError: the service refused, or could not be reached.
+        """
+        filters = {
+            "FriendlyName": _text("friendly_name", friendly_name),
+            "WorkerSid": _sid("worker_sid", worker_sid, SidPrefix.WORKER),
+            "Ordering": _ordering(ordering, "DateUpdated"),
+            "AfterSid": _sid("after_sid", after_sid, SidPrefix.TASK_QUEUE),
+        }
+        found = await self._all(self._routes.task_queues, _TASK_QUEUES, filters, limit)
+        return {fields.sid: TaskQueue(fields) for fields in found}
+
+    async def fetch_task(self, task_sid: str) -> TaskInfo:
+        """One task.
+
+        Raises:
+            TypeError, ValueError: a wrong SID.
+            RequestError: the service refused, or could not be reached.
+        """
+        check_sid(task_sid, "task_sid", SidPrefix.TASK)
+        return TaskInfo(await self._commands.fetch(self._routes.task(task_sid), _TASK))
+
+    async def _all(
+        self,
+        request: Callable[[Mapping[str, object]], Request],
+        decoder: msgspec.json.Decoder[Page[F]],
+        filters: Mapping[str, object],
+        limit: int | None,
+    ) -> list[F]:
+        """All pages, up to `limit` items. The page's own token leads on, in ordered lists another one."""
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"limit must be an int, got {limit!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit must be 1 or more, got {limit}")
+        items: list[F] = []
+        params = present({**filters, "PageSize": min(self._page_size, limit or self._page_size)})
+        while True:
+            page = await self._commands.fetch(request(params), decoder)
+            items += page.contents
+            if limit is not None and len(items) >= limit:
+                return items[:limit]
+            if "Ordering" in params:
+                key, token = "NextToken", page.meta.next_token if page.meta else None
+            else:
+                key, token = "AfterSid", page.after_sid
+            if not token or params.get(key) == token:
+                return items
+            params = {**params, key: token}
+
+
+def _workspace_of(token: Token, given: str | None) -> str:
+    if given is not None:
+        return check_sid(given, "workspace_sid", SidPrefix.WORKSPACE)
+    if token.workspace_sid is None:
+        raise InvalidTokenError("the token cannot be read or names no workspace: give workspace_sid as well")
+    return token.workspace_sid
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
+    return value
+
+
+def _sid(name: str, value: object, prefix: SidPrefix) -> str | None:
+    return None if value is None else check_sid(value, name, prefix)
+
+
+def _ordering(value: object, key: str) -> str | None:
+    text = _text("ordering", value)
+    if text is not None and text not in (f"{key}:asc", f"{key}:desc"):
+        raise ValueError(f"ordering must be '{key}:asc' or '{key}:desc', got {text!r}")
+    return text
