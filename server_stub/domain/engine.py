@@ -1,0 +1,670 @@
+"""What happens to tasks and reservations: through workflows, to workers, and by the passing of time.
+
+Each public method is a move of a whole command: it changes state first, then records the events in
+the order in which TaskRouter sends them. Whether a client may ask for the move is checked before.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from enum import IntEnum, auto
+
+from taskrouter_worker.terms import (
+    TASK_ENDED,
+    EventType,
+    ReservationStatus,
+    SidPrefix,
+    TaskStatus,
+    TransferStatus,
+    is_sid,
+)
+
+from .dispatch import Dispatcher, Fact
+from .lifecycle import move_reservation, move_task, move_transfer
+from .model import Activity, Reservation, Task, TaskQueue, Worker, Workflow
+from .routing import demand_of, task_resolver
+from .state import WorkspaceState
+from .workflow import Filter, KnownBy, Step
+
+__all__ = ["Engine"]
+
+_DEFAULT_RESERVATION_TIMEOUT = 120
+"""Seconds a reservation waits when its task has no workflow, as a new workflow's would."""
+
+_REASON_TTL = "Task TTL Exceeded"
+_REASON_WORKFLOW_TIMEOUT = "Task canceled on Workflow timeout"
+_REASON_WORKFLOW_SKIPPED = "Task canceled on Workflow skipped"
+_REASON_ASSIGNMENTS = "Max assignment count exceeded"
+_REASON_REJECTIONS = "Max rejection count exceeded"
+_REASON_ROUTING_TARGET = "The routing target's limit for creating a reservation was not met"
+_REASON_ROUTING_TARGET_DECLINED = "The routing target's reservation ended without acceptance"
+
+
+class _Timer(IntEnum):
+    RESERVATION = auto()
+    STEP = auto()
+    TIME_TO_LIVE = auto()
+    ROUTING_TARGET = auto()
+    ASSIGNED = auto()
+    PURGE = auto()
+
+
+class Engine:
+    """The rules that move a workspace's tasks and reservations."""
+
+    def __init__(self, state: WorkspaceState, dispatcher: Dispatcher) -> None:
+        self._state = state
+        self._dispatcher = dispatcher
+        self._unrouted: dict[str, Task] = {}  # no filter took them: canceled in the next rounds
+        self._deadlines: list[tuple[float, int, _Timer, Task | Reservation]] = []
+        self._pushes = 0
+        self._deadlines_at_most = 1_024  # above it the heap is cleared of entries that became void
+
+    # -------------------------------------------------------- tasks come, change and go
+
+    def admit(self, task: Task) -> None:
+        """Take in a new task and lead it to its first queue. No worker is reserved yet."""
+        self._state.tasks[task.sid] = task
+        self._state.created(task)
+        self._state.record(EventType.TASK_CREATED, task)
+        self._set_timer(task.date_created + task.timeout, _Timer.TIME_TO_LIVE, task)
+        if is_direct(task):
+            if task.queue is not None:
+                self._state.enters_queue(task, is_new=True)
+                self._state.record(EventType.TASK_QUEUE_ENTERED, task)
+            if is_sid(task.routing_target, SidPrefix.WORKER):
+                limit = self._state.limits.routing_target_seconds
+                self._set_timer(task.date_created + limit, _Timer.ROUTING_TARGET, task)
+            self._dispatcher.add_task(task, fresh=True)
+        else:
+            self._state.record(EventType.WORKFLOW_ENTERED, task)
+            self._evaluate(task, is_new=True)
+
+    def reevaluate(self, task: Task, *, reason: str, priority: int | None = None) -> None:
+        """Lead a pending task through its workflow from the top; its clock starts again.
+
+        A `priority` that was just given stands until a later target sets another one: the target
+        that the task enters now does not overwrite it (our choice: the vendor's two rules conflict).
+        """
+        self._unrouted.pop(task.sid, None)
+        task.is_unrouted = task.filter_timed_out = False
+        self._evaluate(task, reason=reason, priority=priority)
+
+    def requeue(self, task: Task) -> None:
+        """Let a pending task wait where it is, in the order that its fields now give it."""
+        fresh = self._dispatcher.is_fresh(task)
+        if self._dispatcher.remove_task(task):
+            self._dispatcher.add_task(task, fresh=fresh)
+
+    def set_step(self, task: Task, step: Step | None) -> None:
+        """The workflow changed under the task: it stands at `step`, or stays in its queue until its TTL."""
+        task.step = step
+        task.step_deadline = self._step_deadline(task)
+        self.requeue(task)
+        self._arm_step(task)
+
+    def cancel(self, task: Task, reason: str | None) -> None:
+        """T7, T8: the task ends, and each pending reservation with it."""
+        pending = [r for r in task.live_reservations if r.status is ReservationStatus.PENDING]
+        for reservation in pending:
+            self._move(reservation, ReservationStatus.CANCELED)
+        self._end_task(task, TaskStatus.CANCELED, reason)
+        self._tell_each(pending)
+        self._state.record(EventType.TASK_CANCELED, task)
+        self._give_back_activities(pending)
+
+    def wrap(self, task: Task, reason: str | None) -> None:
+        """T5: the work is over, what is left is the wrapping up."""
+        self.cancel_transfer(task)
+        accepted = [r for r in task.live_reservations if r.status is ReservationStatus.ACCEPTED]
+        for reservation in accepted:
+            self._move(reservation, ReservationStatus.WRAPPING)
+        move_task(task, TaskStatus.WRAPPING)
+        if reason is not None:
+            task.reason = reason
+        self._state.touch(task)
+        self._state.record(EventType.TASK_WRAPUP, task)
+        self._tell_each(accepted)
+
+    def complete(self, task: Task, reason: str | None) -> None:
+        """T6: the task ends, and each reservation with it."""
+        self.cancel_transfer(task)
+        live = task.live_reservations
+        for reservation in live:
+            self._move(reservation, ReservationStatus.COMPLETED)
+        self._end_task(task, TaskStatus.COMPLETED, reason)
+        self._state.record(EventType.TASK_COMPLETED, task)
+        self._tell_each(live)
+
+    def delete(self, task: Task, event: EventType) -> None:
+        """T15, T16: the task is gone at once. What was pending is canceled, what was accepted completed."""
+        if task.transfer is not None:
+            self.cancel_transfer(task)
+        live = task.live_reservations
+        for reservation in live:
+            pending = reservation.status is ReservationStatus.PENDING
+            self._move(reservation, ReservationStatus.CANCELED if pending else ReservationStatus.COMPLETED)
+        if task.status not in TASK_ENDED:
+            waiting = task.status in (TaskStatus.PENDING, TaskStatus.RESERVED)
+            self._end_task(task, TaskStatus.CANCELED if waiting else TaskStatus.COMPLETED, None)
+        self._tell_each(live)
+        self._state.record(event, task)
+        self._give_back_activities(live)
+        self._forget(task)
+
+    # -------------------------------------------------------- reservations
+
+    def accept(self, reservation: Reservation, activity: Activity | None) -> None:
+        """T4, R2: the task is the worker's; every other pending reservation of it is rescinded."""
+        task, single = reservation.task, not self._state.multi_task_enabled
+        rescinded = [
+            r
+            for r in task.live_reservations
+            if r.status is ReservationStatus.PENDING and r is not reservation
+        ]
+        self._move(reservation, ReservationStatus.ACCEPTED)
+        for other in rescinded:
+            self._move(other, ReservationStatus.RESCINDED)
+        move_task(task, TaskStatus.ASSIGNED)
+        task.assigned_at = self._state.moment
+        self._state.touch(task)
+        self._set_timer(task.assigned_at + self._state.limits.max_assigned_seconds, _Timer.ASSIGNED, task)
+        self._tell(reservation)
+        self._tell_each(rescinded)
+        if single and activity is None and task.queue is not None:
+            activity = task.queue.assignment_activity
+        if activity is not None:
+            self.set_activity(reservation.worker, activity)
+        self._give_back_activities(rescinded)
+
+    def reject(self, reservation: Reservation, activity: Activity | None) -> None:
+        """R3: the worker does not take the task."""
+        reservation.task.rejections += 1
+        self._move(reservation, ReservationStatus.REJECTED)
+        self._state.record(EventType.RESERVATION_REJECTED, reservation, to=(reservation.worker.sid,))
+        if activity is not None:
+            self.set_activity(reservation.worker, activity)
+        else:
+            self._give_back_activities([reservation])
+        self._declined(reservation)
+
+    def cancel_reservation(self, reservation: Reservation, reason_code: int | None) -> None:
+        """R5 for one reservation: nobody could be told of it, so it goes back to its queue."""
+        reservation.canceled_reason_code = reason_code
+        self._move(reservation, ReservationStatus.CANCELED)
+        self._state.record(
+            EventType.RESERVATION_CANCELED,
+            reservation,
+            to=(reservation.worker.sid,),
+            reservation_reason_code=reason_code,
+        )
+        self._give_back_activities([reservation])
+        self._declined(reservation)
+
+    def wrap_reservation(self, reservation: Reservation) -> None:
+        """R7: as T5 unless another worker still works on the task."""
+        task = reservation.task
+        self._cancel_outgoing_transfer(reservation)
+        if all(
+            r is reservation or r.status is not ReservationStatus.ACCEPTED for r in task.live_reservations
+        ):
+            self.wrap(task, None)
+            return
+        self._move(reservation, ReservationStatus.WRAPPING)
+        self._state.touch(task)
+        self._tell(reservation)
+
+    def complete_reservation(self, reservation: Reservation) -> None:
+        """R8, R9: as T6 if it is the task's last open reservation."""
+        task = reservation.task
+        self._cancel_outgoing_transfer(reservation)
+        others = [r for r in task.live_reservations if r is not reservation]
+        if not others:
+            self.complete(task, None)
+            return
+        self._move(reservation, ReservationStatus.COMPLETED)
+        self._state.touch(task)
+        wraps = task.status is TaskStatus.ASSIGNED and not any(
+            r.status is ReservationStatus.ACCEPTED for r in others
+        )
+        if wraps:  # a task is wrapping when no worker is at work on it any more
+            move_task(task, TaskStatus.WRAPPING)
+            self._state.record(EventType.TASK_WRAPUP, task)
+        self._tell(reservation)
+
+    def cancel_transfer(self, task: Task) -> None:
+        """End the task's transfer, if one is under way; the task is its first worker's again."""
+        transfer = task.transfer
+        if transfer is None:
+            return
+        pending = [r for r in task.live_reservations if r.status is ReservationStatus.PENDING]
+        for reservation in pending:
+            self._move(reservation, ReservationStatus.CANCELED)
+        self._dispatcher.remove_task(task)
+        event = move_transfer(transfer, TransferStatus.CANCELED)
+        transfer.date_updated = self._state.moment
+        task.transfer = transfer.initiating_reservation.outgoing_transfer = None
+        if task.status is not TaskStatus.ASSIGNED:
+            move_task(task, TaskStatus.ASSIGNED)
+        self._state.touch(task)
+        self._tell_each(pending)
+        self._state.record(event, transfer, to=(transfer.initiating_reservation.worker.sid,))
+
+    def set_activity(self, worker: Worker, activity: Activity) -> bool:
+        """Move a worker; False, and no event, if it is there already."""
+        if worker.activity is activity:
+            return False
+        previous, since = worker.activity, worker.date_status_changed
+        self._state.touch(worker)
+        spent = max(0.0, self._state.moment - since)
+        worker.activity = activity
+        worker.date_status_changed = self._state.moment
+        self._dispatcher.worker_changed(worker, Fact.ACTIVITY | Fact.LOAD)
+        self._state.record(
+            EventType.WORKER_ACTIVITY_UPDATE,
+            worker,
+            to=(worker.sid,),
+            worker_time_in_previous_activity=int(spent),
+            worker_time_in_previous_activity_ms=int(spent * 1000),
+            worker_previous_activity_sid=previous.sid,
+            worker_previous_activity_name=previous.friendly_name,
+        )
+        return True
+
+    # -------------------------------------------------------- rounds
+
+    def route(self) -> bool:
+        """Make the next move for the waiting tasks; False when there is none to make.
+
+        A move reserves all workers of one task, or leads one task past a step that it skips, or
+        cancels one task that no filter takes.
+        """
+        if self._unrouted:
+            task = next(iter(self._unrouted.values()))
+            self._state.record(EventType.WORKFLOW_SKIPPED, task)
+            self.cancel(task, _REASON_WORKFLOW_SKIPPED)
+            return True
+        decision = self._dispatcher.next_decision()
+        if decision is None:
+            return False
+        if decision.workers:
+            self._reserve(decision.task, decision.workers)
+        else:
+            self._skip(decision.task)
+        return True
+
+    def _reserve(self, task: Task, workers: Iterable[Worker]) -> None:
+        state = self._state
+        self._dispatcher.remove_task(task)
+        move_task(task, TaskStatus.RESERVED)
+        task.counter += 1
+        state.touch(task)
+        timeout = _DEFAULT_RESERVATION_TIMEOUT
+        if task.workflow is not None:
+            timeout = task.workflow.task_reservation_timeout
+        made: list[Reservation] = []
+        for worker in workers:
+            reservation = Reservation(
+                sid=state.new_sid(SidPrefix.RESERVATION),
+                task=task,
+                worker=worker,
+                timeout=timeout,
+                deadline=state.moment + timeout,
+                worker_previous_activity=worker.activity,
+                date_created=state.moment,
+                date_updated=state.moment,
+                number=state.next_number(),
+            )
+            made.append(reservation)
+            state.reservations[reservation.sid] = reservation
+            task.reservations[reservation.sid] = reservation
+            worker.reservations[reservation.sid] = reservation
+            state.created(reservation)
+            channel = reservation.worker_channel
+            channel.active += 1
+            for busy in (channel, worker):
+                busy.last_reserved_at = state.moment
+                busy.last_reserved_number = reservation.number
+            state.touch(worker)
+            self._dispatcher.worker_changed(worker, Fact.LOAD)
+            self._set_timer(reservation.deadline, _Timer.RESERVATION, reservation)
+            self._tell(reservation, EventType.RESERVATION_CREATED)
+        if not state.multi_task_enabled and task.queue is not None and task.queue.reservation_activity:
+            for reservation in made:
+                if self.set_activity(reservation.worker, task.queue.reservation_activity):
+                    reservation.given_activity = task.queue.reservation_activity
+
+    # -------------------------------------------------------- through the workflow
+
+    def _evaluate(
+        self, task: Task, *, is_new: bool = False, reason: str | None = None, priority: int | None = None
+    ) -> None:
+        configuration = _workflow(task).parsed_configuration
+        taken_by = configuration.next_filter(task_resolver(task))
+        step = taken_by.steps[0] if taken_by else configuration.default
+        if step is None:
+            self._dispatcher.remove_task(task)
+            task.step = task.step_deadline = task.filter_entered_at = None
+            task.is_unrouted = True
+            self._unrouted[task.sid] = task
+            return
+        self._enter(
+            task,
+            step,
+            entered_at=self._state.moment,
+            is_new=is_new,
+            re_evaluated=reason,
+            priority=priority,
+        )
+
+    def _enter(
+        self,
+        task: Task,
+        step: Step,
+        *,
+        entered_at: float,
+        is_new: bool = False,
+        changed: str | None = None,
+        re_evaluated: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Put the task on a step of a filter that took it at `entered_at`."""
+        state = self._state
+        self._dispatcher.remove_task(task)
+        previous_queue, previous_priority = task.queue, task.priority
+        queue = state.task_queues[step.queue_sid]
+        moved = queue is not previous_queue
+        task.step, task.filter_entered_at, task.queue = step, entered_at, queue
+        task.step_deadline = self._step_deadline(task)
+        if priority is not None:
+            task.priority = priority
+        elif step.target.priority is not None:
+            task.priority = step.target.priority
+        state.touch(task)
+        if moved:
+            state.enters_queue(task, is_new=is_new)
+            self._record_move(task, previous_queue, changed)
+        state.record(
+            EventType.WORKFLOW_TARGET_MATCHED,
+            task,
+            workflow_filter_name=step.filter.name if step.filter else None,
+            workflow_filter_expression=step.filter.expression_text if step.filter else None,
+            workflow_filter_target_name=step.target.name,
+            workflow_filter_target_expression=step.target.expression,
+            known_worker_sid=self._known_worker_sid(task),
+            previous_task_priority=previous_priority if previous_priority != task.priority else None,
+            target_changed_reason=changed,
+            task_re_evaluated_reason=re_evaluated,
+        )
+        if moved:
+            state.record(EventType.TASK_QUEUE_ENTERED, task)
+        self._arm_step(task)
+        self._dispatcher.add_task(task, fresh=True)
+
+    def _record_move(self, task: Task, previous: TaskQueue | None, changed: str | None) -> None:
+        if previous is None:
+            return
+        if changed == "timeout":
+            # About the queue that it leaves, though the task itself already shows the new one.
+            self._state.record(
+                EventType.TASK_QUEUE_TIMEOUT,
+                task,
+                task_queue_sid=previous.sid,
+                task_queue_name=previous.friendly_name,
+                task_queue_target_expression=previous.target_workers,
+            )
+        self._state.record(
+            EventType.TASK_QUEUE_MOVED,
+            task,
+            previous_task_queue_sid=previous.sid,
+            previous_task_queue_name=previous.friendly_name,
+            target_changed_reason=changed,
+        )
+
+    def _known_worker_sid(self, task: Task) -> str | None:
+        known = demand_of(task).known
+        if known is None or known[1] is None:
+            return None
+        if known[0] is KnownBy.SID:
+            return known[1]
+        worker = self._dispatcher.worker_named(known[1])
+        return worker.sid if worker else None
+
+    def _skip(self, task: Task) -> None:
+        """Leave the step because its skip_if holds."""
+        following = self._later_step(task)
+        if following is not None:
+            self._enter(task, following, entered_at=_entered_at(task), changed="skip")
+            return
+        # A skip on the last step counts as though the filter had not matched.
+        configuration = _workflow(task).parsed_configuration
+        taken_by = configuration.next_filter(task_resolver(task), after=_filter(task))
+        if taken_by is not None:
+            self._enter(task, taken_by.steps[0], entered_at=self._state.moment, changed="skip")
+        elif configuration.default is not None and not task.filter_timed_out:
+            self._enter(task, configuration.default, entered_at=self._state.moment, changed="skip")
+        else:
+            self._state.record(EventType.WORKFLOW_SKIPPED, task)
+            self.cancel(task, _REASON_WORKFLOW_SKIPPED)
+
+    def _time_out(self, task: Task) -> None:
+        """Leave the step because its deadline has passed."""
+        following = self._later_step(task)
+        if following is not None:
+            self._enter(task, following, entered_at=_entered_at(task), changed="timeout")
+            return
+        task.filter_timed_out = True
+        configuration = _workflow(task).parsed_configuration
+        taken_by = configuration.next_filter(task_resolver(task), after=_filter(task))
+        if taken_by is not None:
+            self._enter(task, taken_by.steps[0], entered_at=self._state.moment, changed="timeout")
+            return
+        self._state.record(EventType.TASK_QUEUE_TIMEOUT, task)
+        self._state.record(EventType.WORKFLOW_TIMEOUT, task)
+        self.cancel(task, _REASON_WORKFLOW_TIMEOUT)
+
+    def _later_step(self, task: Task) -> Step | None:
+        """The next step of the task's filter whose deadline has not passed."""
+        step = task.step
+        if step is None or step.filter is None:
+            return None
+        spent = self._state.moment - _entered_at(task)
+        later = step.filter.steps[step.index + 1 :]
+        return next((found for found in later if found.deadline is None or found.deadline > spent), None)
+
+    def _step_deadline(self, task: Task) -> float | None:
+        if task.step is None or task.step.deadline is None:
+            return None
+        return _entered_at(task) + task.step.deadline
+
+    def _arm_step(self, task: Task) -> None:
+        # A step's deadline counts only while the task waits, so it is armed again when it waits again.
+        if task.step_deadline is not None and task.status is TaskStatus.PENDING:
+            self._set_timer(task.step_deadline, _Timer.STEP, task)
+
+    def _declined(self, reservation: Reservation) -> None:
+        """T3, T12: what becomes of the task when a pending reservation ended without acceptance."""
+        task, limits = reservation.task, self._state.limits
+        rejected = reservation.status is ReservationStatus.REJECTED
+        if rejected and task.rejections >= limits.max_rejections:
+            self.cancel(task, _REASON_REJECTIONS)
+        elif task.live_reservations:
+            return  # others may still accept; to the task nothing has changed
+        elif is_sid(task.routing_target, SidPrefix.WORKER):
+            self.cancel(task, _REASON_ROUTING_TARGET_DECLINED)
+        elif task.counter >= limits.max_assignments:
+            self.cancel(task, _REASON_ASSIGNMENTS)
+        else:
+            move_task(task, TaskStatus.PENDING)
+            self._state.touch(task)
+            if task.step_deadline is not None and task.step_deadline <= self._state.moment:
+                self._time_out(task)
+            else:
+                self._arm_step(task)
+                self._dispatcher.add_task(task, fresh=False)
+
+    # -------------------------------------------------------- time
+
+    def next_deadline(self) -> float | None:
+        """When something is to happen next by time, in epoch seconds."""
+        while self._deadlines:
+            at, _, timer, entity = self._deadlines[0]
+            if self._is_armed(at, timer, entity):
+                return at
+            heapq.heappop(self._deadlines)
+        return None
+
+    def advance(self) -> bool:
+        """Carry out the earliest deadline if it is due; False if none is."""
+        at = self.next_deadline()
+        if at is None or at > self._state.moment:
+            return False
+        _, _, timer, entity = heapq.heappop(self._deadlines)
+        match entity:
+            case Reservation():
+                self._time_out_reservation(entity)
+            case Task():
+                self._time_passed(timer, entity)
+        return True
+
+    def _time_passed(self, timer: _Timer, task: Task) -> None:
+        match timer:
+            case _Timer.STEP:
+                self._time_out(task)
+            case _Timer.ROUTING_TARGET:
+                self._state.record(EventType.RESERVATION_FAILED, task, to=(task.routing_target or "",))
+                self.cancel(task, _REASON_ROUTING_TARGET)
+            case _Timer.ASSIGNED:
+                self.delete(task, EventType.TASK_SYSTEM_DELETED)
+            case _Timer.PURGE:
+                self._forget(task)
+            case _:
+                self.cancel(task, _REASON_TTL)
+
+    def _time_out_reservation(self, reservation: Reservation) -> None:
+        """R4: nobody answered. The worker goes to the timeout activity, in multitasking too."""
+        self._move(reservation, ReservationStatus.TIMEOUT)
+        self._tell(reservation)
+        self.set_activity(reservation.worker, self._state.timeout_activity)
+        self._declined(reservation)
+
+    def _is_armed(self, at: float, timer: _Timer, entity: Task | Reservation) -> bool:
+        """Whether the deadline still means something."""
+        if isinstance(entity, Reservation):
+            return entity.status is ReservationStatus.PENDING and at == entity.deadline
+        if self._state.tasks.get(entity.sid) is not entity:
+            return False
+        waits = entity.status is TaskStatus.PENDING
+        match timer:
+            case _Timer.STEP:
+                return waits and entity.step_deadline == at
+            case _Timer.ROUTING_TARGET:
+                return waits
+            case _Timer.TIME_TO_LIVE:
+                return entity.assigned_at is None and (waits or entity.status is TaskStatus.RESERVED)
+            case _Timer.ASSIGNED:
+                since = entity.assigned_at
+                limit = self._state.limits.max_assigned_seconds
+                return entity.status is TaskStatus.ASSIGNED and since is not None and at == since + limit
+            case _Timer.PURGE:
+                return True
+            case _Timer.RESERVATION:
+                return False
+
+    def _set_timer(self, at: float, timer: _Timer, entity: Task | Reservation) -> None:
+        if len(self._deadlines) >= self._deadlines_at_most:
+            self._deadlines = [item for item in self._deadlines if self._is_armed(item[0], *item[2:])]
+            heapq.heapify(self._deadlines)
+            self._deadlines_at_most = 2 * len(self._deadlines) + 1_024
+        self._pushes += 1
+        heapq.heappush(self._deadlines, (at, self._pushes, timer, entity))
+
+    # -------------------------------------------------------- small parts
+
+    def _move(self, reservation: Reservation, to: ReservationStatus) -> None:
+        """Change a reservation's status, and its worker's load with it."""
+        was_accepted = reservation.status is ReservationStatus.ACCEPTED
+        move_reservation(reservation, to)
+        channel = reservation.worker_channel
+        channel.assigned_tasks += (to is ReservationStatus.ACCEPTED) - was_accepted
+        if not reservation.is_live:
+            channel.active -= 1
+            self._state.ended(reservation)
+        self._state.touch(reservation)
+        self._dispatcher.worker_changed(reservation.worker, Fact.LOAD)
+
+    def _tell(self, reservation: Reservation, event: EventType | None = None) -> None:
+        if event is None:
+            event = _TOLD_BY[reservation.status]
+        self._state.record(event, reservation, to=(reservation.worker.sid,))
+
+    def _tell_each(self, reservations: Iterable[Reservation]) -> None:
+        for reservation in reservations:
+            self._tell(reservation)
+
+    def _give_back_activities(self, reservations: Iterable[Reservation]) -> None:
+        """Single-tasking: return workers to where they were before their reservation moved them.
+
+        A worker that has moved since is left alone (our choice: undocumented).
+        """
+        for reservation in reservations:
+            given, previous = reservation.given_activity, reservation.worker_previous_activity
+            if given is not None and reservation.worker.activity is given:
+                self.set_activity(reservation.worker, self._state.activities.get(previous.sid, given))
+
+    def _cancel_outgoing_transfer(self, reservation: Reservation) -> None:
+        """A worker that leaves a task takes its transfer back first (our choice: undocumented)."""
+        if reservation.outgoing_transfer is not None:
+            self.cancel_transfer(reservation.task)
+
+    def _end_task(self, task: Task, to: TaskStatus, reason: str | None) -> None:
+        self._dispatcher.remove_task(task)
+        self._unrouted.pop(task.sid, None)
+        task.is_unrouted = False
+        move_task(task, to)
+        if reason is not None:
+            task.reason = reason
+        task.ended_at = self._state.moment
+        self._state.touch(task)
+        self._set_timer(task.ended_at + self._state.limits.retention_seconds, _Timer.PURGE, task)
+
+    def _forget(self, task: Task) -> None:
+        """T14: the task answers no more, nor do its reservations."""
+        del self._state.tasks[task.sid]
+        for sid, reservation in task.reservations.items():
+            del self._state.reservations[sid]
+            reservation.worker.reservations.pop(sid, None)
+
+
+_TOLD_BY = {
+    ReservationStatus.PENDING: EventType.RESERVATION_CREATED,
+    ReservationStatus.ACCEPTED: EventType.RESERVATION_ACCEPTED,
+    ReservationStatus.REJECTED: EventType.RESERVATION_REJECTED,
+    ReservationStatus.TIMEOUT: EventType.RESERVATION_TIMEOUT,
+    ReservationStatus.CANCELED: EventType.RESERVATION_CANCELED,
+    ReservationStatus.RESCINDED: EventType.RESERVATION_RESCINDED,
+    ReservationStatus.WRAPPING: EventType.RESERVATION_WRAPUP,
+    ReservationStatus.COMPLETED: EventType.RESERVATION_COMPLETED,
+}
+"""The event that tells of a reservation's status."""
+
+
+def is_direct(task: Task) -> bool:
+    """Whether the task goes to a worker or queue past all workflow filters."""
+    return is_sid(task.routing_target, SidPrefix.WORKER, SidPrefix.TASK_QUEUE)
+
+
+def _workflow(task: Task) -> Workflow:
+    if task.workflow is None:
+        raise AssertionError(f"task {task.sid} has no workflow to be routed by")
+    return task.workflow
+
+
+def _filter(task: Task) -> Filter | None:
+    return task.step.filter if task.step else None
+
+
+def _entered_at(task: Task) -> float:
+    """When the task's filter took it, in epoch seconds."""
+    return task.date_created if task.filter_entered_at is None else task.filter_entered_at

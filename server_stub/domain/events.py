@@ -1,0 +1,52 @@
+"""What happened, as facts. The workspace records them; adapters turn them into frames and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from taskrouter_worker.terms import EventType
+
+from .model import (
+    Activity,
+    Reservation,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Transfer,
+    Worker,
+    WorkerChannel,
+    Workflow,
+)
+
+__all__ = ["Event", "Resource"]
+
+Resource = (
+    Activity
+    | Reservation
+    | Task
+    | TaskChannel
+    | TaskQueue
+    | Transfer
+    | Worker
+    | WorkerChannel
+    | Workflow
+    | None
+)
+"""The object an event is about; None stands for the workspace itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact. Its resource shows the state at the end of the command that caused it.
+
+    Read it before the next command: the resource is the live entity, not a copy.
+    """
+
+    seq: int  # rises by one with every event of the workspace
+    type: EventType
+    at: float  # epoch seconds
+    resource: Resource
+    worker_sids: tuple[str, ...] = ()  # whose websockets get it, if it is pushed at all
+    logged: bool = True  # False: only a push that keeps clients in step, not a fact of the history
+    data: Mapping[str, str] = field(default_factory=dict[str, str])  # further facts, by their event_data key
