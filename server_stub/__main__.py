@@ -1,0 +1,224 @@
+"""The command line: ``python -m server_stub serve``, installed as ``taskrouter-stub``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import json
+import os
+import signal
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from .app import Settings, StubServer
+from .domain.model import Limits
+
+__all__ = ["main"]
+
+T = TypeVar("T")
+
+ENVIRONMENT: Final = "TASKROUTER_STUB_"
+
+_CREDENTIALS: Final = {
+    "account_sid": "the account, AC and 32 hexadecimal digits",
+    "auth_token": "the account's secret",
+    "signing_key_sid": "the API key, SK and 32 hexadecimal digits",
+    "signing_key_secret": "the API key's secret, which signs workers' tokens",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 0 stopped, 1 could not listen, 2 bad arguments."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        settings = _settings(options)
+    except ValueError as error:
+        parser.error(_as_options(str(error)))
+    try:
+        asyncio.run(_serve(settings, as_json=options.json))
+    except KeyboardInterrupt:
+        return 0  # where signals cannot be handled by the loop
+    except ssl.SSLError as error:
+        print(f"taskrouter-stub: cannot use the TLS certificate or key: {error.reason}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"taskrouter-stub: {_explained(error, settings)}", file=sys.stderr)
+        return 2 if isinstance(error, FileNotFoundError | PermissionError) and error.filename else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="taskrouter-stub", description="A local Twilio TaskRouter.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the server until SIGINT or SIGTERM",
+        description="Run a local TaskRouter with one workspace: REST API, event bridge, worker websockets.",
+        epilog=f"Credentials may also come from the environment, as {ENVIRONMENT}ACCOUNT_SID and so on. "
+        "Those that are given nowhere are generated at each start.",
+    )
+    add = serve.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    add("--port", type=_port, default=8300, help="port, 0 picks a free one (default %(default)s)")
+    for name, meaning in _CREDENTIALS.items():
+        variable = ENVIRONMENT + name.upper()
+        add(f"--{name.replace('_', '-')}", default=os.environ.get(variable), metavar="TEXT", help=meaning)
+    add("--json", action="store_true", help="print how to reach the server as one line of JSON")
+    add(
+        "--settle-ms",
+        type=_number,
+        default=20.0,
+        metavar="MS",
+        help="milliseconds between an answer and the events that its command caused (default 20)",
+    )
+    add(
+        "--offline-grace-ms",
+        type=_number,
+        default=0.0,
+        metavar="MS",
+        help="milliseconds before a worker without a connection goes offline (default 0)",
+    )
+    add(
+        "--retention",
+        type=_number,
+        default=Limits().retention_seconds,
+        metavar="SECONDS",
+        help="how long completed and canceled tasks are kept (default %(default)s)",
+    )
+    add(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further host name under which /stub may be reached; may be repeated",
+    )
+    add("--tls-cert", metavar="FILE", help="PEM file with the certificate chain: serve https and wss")
+    add("--tls-key", metavar="FILE", help="PEM file with its private key")
+    return parser
+
+
+def _port(text: str) -> int:
+    return _checked(text, int, lambda value: 0 <= value <= 65_535, "a port from 0 to 65535")
+
+
+def _number(text: str) -> float:
+    return _checked(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
+
+
+def _checked(text: str, kind: Callable[[str], T], is_good: Callable[[T], bool], expected: str) -> T:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}") from None
+    if not is_good(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return value
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    credentials = {name: getattr(options, name) for name in _CREDENTIALS}
+    return Settings(
+        host=options.host,
+        port=options.port,
+        settle_ms=options.settle_ms,
+        offline_grace_ms=options.offline_grace_ms,
+        allowed_hosts=tuple(options.allowed_host),
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+        limits=Limits(retention_seconds=options.retention),
+        **credentials,
+    )
+
+
+def _as_options(message: str) -> str:
+    """Name the options as the command line spells them."""
+    for name in ("tls_cert", "tls_key", *_CREDENTIALS):
+        message = message.replace(name, f"--{name.replace('_', '-')}")
+    return message
+
+
+async def _serve(settings: Settings, *, as_json: bool) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stopped.set)
+        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
+            continue
+    async with StubServer(settings) as server:
+        if as_json:
+            print(json.dumps(_reach(server)), flush=True)
+        else:
+            _banner(server)
+        await stopped.wait()
+
+
+def _reach(server: StubServer) -> dict[str, str]:
+    """Everything that a client needs."""
+    return {
+        "rest_url": server.rest_url,
+        "eb_server": server.eb_server,
+        "ws_server": server.ws_server,
+        "account_sid": server.account_sid,
+        "auth_token": server.auth_token,
+        "signing_key_sid": server.signing_key_sid,
+        "signing_key_secret": server.signing_key_secret,
+        "workspace_sid": server.workspace_sid,
+    }
+
+
+def _banner(server: StubServer) -> None:
+    labels = {
+        "rest_url": "REST API",
+        "eb_server": "Event bridge",
+        "ws_server": "Websocket",
+        "account_sid": "Account SID",
+        "auth_token": "Auth token",
+        "signing_key_sid": "Signing key SID",
+        "signing_key_secret": "Signing key secret",
+        "workspace_sid": "Workspace SID",
+    }
+    rows = [(labels[name], value) for name, value in _reach(server).items()]
+    try:
+        from rich.box import ROUNDED  # noqa: PLC0415 - part of the extra "server"
+        from rich.console import Console  # noqa: PLC0415
+        from rich.panel import Panel  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+    except ImportError:
+        print("A local TaskRouter is running. Ctrl-C stops it.")
+        for label, value in rows:
+            print(f"  {label:<19} {value}")
+        sys.stdout.flush()
+        return
+    table = Table.grid(padding=(0, 2))
+    for label, value in rows:
+        table.add_row(Text(label, style="bold cyan"), Text(value, overflow="fold"))
+    console = Console(highlight=False)
+    console.print(
+        Panel(
+            table,
+            title="[bold]A local TaskRouter is running",
+            subtitle="Ctrl-C stops it",
+            box=ROUNDED,
+            expand=False,
+            padding=(1, 2),
+        )
+    )
+    sys.stdout.flush()
+
+
+def _explained(error: OSError, settings: Settings) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} of {settings.host} is in use: choose another with --port, or --port 0"
+    if error.filename:
+        return f"cannot read {error.filename}: {error.strerror}"
+    return f"cannot listen on port {settings.port} of {settings.host}: {error.strerror or error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

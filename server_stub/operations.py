@@ -1,0 +1,151 @@
+"""The parts that the table of REST operations is made of: calls, operations, paged lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlencode
+
+from . import queries
+from .domain.workspace import Workspace
+from .parameters import Param, integer, text
+from .replies import ApiError
+from .runtime import Runtime
+from .views import RestView
+
+__all__ = ["PAGING", "Call", "Listing", "Operation", "Reply"]
+
+PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request on its way through an operation."""
+
+    runtime: Runtime
+    view: RestView
+    base: str  # scheme, host and /v1/Workspaces as the client used them
+    path: str  # below /v1
+    sids: tuple[str, ...]  # the path's variables, from left to right
+    query: list[tuple[str, str]]
+    args: dict[str, Any]  # Any: each operation knows the types of its own parameters
+    if_match: int | None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that the path names."""
+        return self.runtime.workspace(self.sids[0])
+
+    def run(self, command: Callable[[Workspace], T]) -> T:
+        """Carry out a command in the path's workspace."""
+        return self.runtime.run(self.workspace, command)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What an operation answers."""
+
+    body: object
+    version: int | None = None  # becomes the ETag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One row of the API: a method on a path, its parameters, and what it does."""
+
+    method: str
+    path: str  # below /v1/Workspaces; names in braces are variables
+    status: int
+    handle: Callable[[Call], Reply]
+    params: tuple[Param, ...] = ()
+    versioned: bool = False  # takes If-Match
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Generic[T]):
+    """How a list operation finds, filters, orders and shows its items."""
+
+    key: str
+    items: Callable[[Call], Sequence[T]]  # all of them, in default order
+    view: Callable[[Call, T], object]
+    sid: Callable[[T], str]
+    filters: Mapping[str, Callable[[Call, Any], Callable[[T], bool]]]  # Any: the parameter's value
+    order: Mapping[str, queries.SortKey[T]] | None = None
+
+    def __call__(self, call: Call) -> Reply:
+        """Answer one page."""
+        args = call.args
+        tests = [make(call, args[name]) for name, make in self.filters.items() if name in args]
+        items = self.items(call)
+        if self.order is not None and "ordering" in args:
+            order = queries.ordering(args["ordering"], self.order)
+            if {"DateCreated", "VirtualStartTime"} <= {name for name, _ in order}:
+                raise ApiError(400, "Ordering by DateCreated and VirtualStartTime together is not supported")
+            items = queries.in_order(items, order, self.order)
+        size = min(args.get("page_size", PAGE_SIZE), MAX_PAGE_SIZE)
+        number = args.get("page", 0)
+        token = args.get("page_token")
+        matches = queries.matches_all(tests)
+        if token is None:
+            if number > 0:
+                raise ApiError(400, "Absolute paging is not supported: follow next_page_url", code=40153)
+            page = queries.page_after(items, -1, size, matches)
+        else:
+            index = None
+            if token[:2] in ("PA", "PB"):
+                index = queries.index_of(items, lambda item: self.sid(item) == token[2:])
+            if index is None:
+                raise ApiError(400, "PageToken is not one that this list gave out", code=21481)
+            turn = queries.page_after if token[:2] == "PA" else queries.page_before
+            page = turn(items, index, size, matches)
+
+        links = _Links(call, size)
+        first, last = (page.items[0], page.items[-1]) if page.items else (None, None)
+        return Reply(
+            {
+                "meta": {
+                    "key": self.key,
+                    "page": number,
+                    "page_size": size,
+                    "url": links.page(number, token),
+                    "first_page_url": links.page(0, None),
+                    "previous_page_url": (
+                        links.page(max(number - 1, 0), f"PB{self.sid(first)}")
+                        if page.has_previous and first is not None
+                        else None
+                    ),
+                    "next_page_url": (
+                        links.page(number + 1, f"PA{self.sid(last)}")
+                        if page.has_next and last is not None
+                        else None
+                    ),
+                },
+                self.key: [self.view(call, item) for item in page.items],
+            }
+        )
+
+
+class _Links:
+    """Addresses of the other pages of a list, with all its filters."""
+
+    def __init__(self, call: Call, size: int) -> None:
+        kept = [(k, v) for k, v in call.query if k not in ("Page", "PageSize", "PageToken")]
+        self._query = [*kept, ("PageSize", str(size))]
+        self._url = call.base + call.path.removeprefix("/Workspaces")
+
+    def page(self, number: int, token: str | None) -> str:
+        query = [*self._query, ("Page", str(number))]
+        if token is not None:
+            query.append(("PageToken", token))
+        return f"{self._url}?{urlencode(query)}"
+
+
+PAGING: Final = (
+    Param("PageSize", integer(low=1)),
+    Param("Page", integer()),
+    Param("PageToken", text),
+)

@@ -1,0 +1,210 @@
+"""The public REST API, version 1: what goes around each operation.
+
+Credentials, paths, limits, ETag and error bodies are the TaskRouter REST API's. The operations are
+in `rest_operations.py`; `parameters.py` knows how form text becomes values.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from .domain.errors import DomainError, NotFound
+from .faults import Faults
+from .operations import Call, Operation
+from .parameters import read_params
+from .replies import (
+    ApiError,
+    cut,
+    error_response,
+    json_response,
+    method_not_allowed,
+    read_body,
+    version_of,
+)
+from .rest_operations import OPERATIONS
+from .runtime import InternalError, Runtime
+from .tokens import Credentials
+from .views import RestView
+
+__all__ = ["MAX_BODY", "Rest"]
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Longest form in bytes: a workflow configuration of 1,038,576 bytes, each of them percent-encoded."""
+
+MAX_FIELDS: Final = 1_000
+
+
+# --- Finding the operation ----------------------------------------------------------------------
+
+
+class _Node:
+    """One segment of the paths. Fixed words take precedence over variables."""
+
+    __slots__ = ("operations", "variable", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, _Node] = {}
+        self.variable: _Node | None = None
+        self.operations: dict[str, Operation] = {}
+
+
+def _tree(operations: Sequence[Operation]) -> _Node:
+    root = _Node()
+    for operation in operations:
+        node = root
+        for segment in filter(None, operation.path.strip("/").split("/")):
+            if segment.startswith("{"):
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.words.setdefault(segment, _Node())
+        node.operations[operation.method] = operation
+    return root
+
+
+_ROOT: Final = _tree(OPERATIONS)
+
+
+def _find(method: str, path: str) -> tuple[Operation, tuple[str, ...]]:
+    """The operation on `path` (below /v1) and the path's variables."""
+    node = _ROOT
+    variables: list[str] = []
+    for segment in path.removeprefix("/Workspaces").split("/")[1:]:
+        fixed = node.words.get(segment)
+        if fixed is None and node.variable is not None and segment:
+            variables.append(segment)
+        step = fixed or (node.variable if segment else None)
+        if step is None:
+            raise _not_found(path)
+        node = step
+    if not node.operations:
+        raise _not_found(path)
+    operation = node.operations.get(method)
+    if operation is None:
+        raise method_not_allowed(method, *node.operations)
+    return operation, tuple(variables)
+
+
+def _not_found(path: str) -> ApiError:
+    return ApiError(404, f"The requested resource {path} was not found")
+
+
+# --- The door -----------------------------------------------------------------------------------
+
+
+class Rest:
+    """Answers everything below ``/v1/Workspaces``.
+
+    Args:
+        runtime: carries out the commands.
+        credentials: HTTP Basic: account and auth token, or signing key and its secret.
+        faults: a test's switches.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        credentials: Credentials,
+        *,
+        faults: Faults,
+    ) -> None:
+        self._runtime = runtime
+        self._accepted = (
+            (credentials.account_sid.encode(), credentials.auth_token.encode()),
+            (credentials.signing_key_sid.encode(), credentials.signing_key_secret.encode()),
+        )
+        self._faults = faults
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        headers = {"Twilio-Request-Id": f"RQ{secrets.token_hex(16)}"}
+        try:
+            return await self._handle(request, headers)
+        except ApiError as error:
+            return error_response(error, headers=headers)
+
+    async def _handle(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+        self._authenticate(request.headers.get("Authorization", ""))
+        path = request.path.removeprefix("/v1")
+        fault = await self._faults.on_request("rest", request.method, path.removeprefix("/"))
+        if fault is not None and fault.status is not None:
+            raise ApiError(fault.status, "refused by a fault that a test asked for")
+        if fault is not None and fault.cut == "before":
+            return cut(request)
+
+        operation, sids = _find(request.method, path)
+        pairs = await _form(request) if request.method == "POST" else _query(request)
+        base = f"{request.scheme}://{request.host}/v1/Workspaces"
+        try:
+            call = Call(
+                runtime=self._runtime,
+                view=RestView(base, self._runtime.now()),
+                base=base,
+                path=path,
+                sids=sids,
+                query=pairs,
+                args=read_params(operation.params, pairs),
+                if_match=version_of(request.headers.get("If-Match")) if operation.versioned else None,
+            )
+            reply = operation.handle(call)
+        except NotFound:
+            raise _not_found(path) from None
+        except DomainError as error:
+            raise ApiError.of(error) from None
+        except InternalError as error:
+            raise ApiError(500, str(error)) from None
+        if fault is not None and fault.cut == "after":
+            return cut(request)
+        if operation.status == 204:
+            return web.Response(status=204, headers=headers)
+        if reply.version is not None:
+            headers["ETag"] = f'"{reply.version}"'
+        return json_response(reply.body, status=operation.status, headers=headers)
+
+    def _authenticate(self, header: str) -> None:
+        """Compare in constant time, and both pairs always: the time tells nothing about either."""
+        kind, _, encoded = header.partition(" ")
+        user, password = b"", b""
+        if kind.lower() == "basic":
+            with contextlib.suppress(binascii.Error, ValueError):
+                user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        matches = [
+            hmac.compare_digest(user, known_user) & hmac.compare_digest(password, known_password)
+            for known_user, known_password in self._accepted
+        ]
+        if not any(matches):
+            raise ApiError(
+                401, "Authenticate", headers={"WWW-Authenticate": 'Basic realm="TaskRouter", charset="UTF-8"'}
+            )
+
+
+async def _form(request: web.Request) -> list[tuple[str, str]]:
+    body = await read_body(request, MAX_BODY)
+    if body and request.content_type not in ("application/x-www-form-urlencoded", "application/octet-stream"):
+        # aiohttp says octet-stream where the client said nothing.
+        raise ApiError(400, "Content-Type must be application/x-www-form-urlencoded")
+    try:
+        return parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=False,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError:
+        raise ApiError(400, "The form could not be read: expected URL-encoded UTF-8") from None
+
+
+def _query(request: web.Request) -> list[tuple[str, str]]:
+    return [
+        (name, value) for name, value in request.query.items() if value
+    ]  # an empty filter filters nothing

@@ -1,0 +1,193 @@
+"""Commands, one at a time: run it, publish what happened, let the engine route, arm the next deadline.
+
+A command is a plain function, so it is atomic within the event loop and needs no lock. The order
+within it is fixed: the command and the rendering of its answer, then its events, then each round
+of routing with its own events. So an answer never shows what its command set off, and whoever
+listens reads each event's resource in the state at the end of that event's command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from taskrouter_worker.clock import Clock
+
+from .domain.errors import DomainError
+from .domain.events import Event
+from .domain.workspace import Workspace
+from .store import Account
+
+__all__ = ["InternalError", "Publish", "Runtime"]
+
+T = TypeVar("T")
+
+Publish = Callable[[Workspace, Sequence[Event]], None]
+"""Called with the events of each command, before the next one runs."""
+
+_MIN_DELAY: Final = 0.001
+"""Seconds to wait again where a timer fired a little before the wall clock reached its deadline."""
+
+_MAX_DELAY: Final = 60.0
+"""Look at the wall clock at least this often, in seconds: it may have been set, or the machine slept."""
+
+_AFTER_BUG_DELAY: Final = 1.0
+"""Seconds before a deadline that broke is tried again."""
+
+log = logging.getLogger(__name__)
+
+
+class InternalError(Exception):
+    """A defect of this server broke one command. The others go on."""
+
+
+class _Timer:
+    """The armed deadline of one workspace."""
+
+    __slots__ = ("due", "handle")
+
+    def __init__(self, due: float, handle: asyncio.TimerHandle) -> None:
+        self.due = due
+        self.handle = handle
+
+
+class Runtime:
+    """Runs the commands of every workspace of one account, on the running event loop.
+
+    Args:
+        account: the workspaces.
+        clock: their time.
+        publish: told of the events of each command.
+        deleted: told of each workspace that was deleted.
+    """
+
+    def __init__(
+        self, account: Account, *, clock: Clock, publish: Publish, deleted: Callable[[Workspace], None]
+    ) -> None:
+        self.account = account
+        self._clock = clock
+        self._publish = publish
+        self._deleted = deleted
+        self._timers: dict[str, _Timer] = {}
+        self._closed = False
+
+    def now(self) -> float:
+        """The present moment of the workspaces' clock, in epoch seconds."""
+        return self._clock.now()
+
+    def workspace(self, sid: str) -> Workspace:
+        """The workspace of that SID, with every deadline that is due carried out.
+
+        Raises:
+            NotFound: there is none.
+        """
+        workspace = self.account.workspace(sid)
+        self.settle(workspace)
+        return workspace
+
+    def run(self, workspace: Workspace, command: Callable[[Workspace], T]) -> T:
+        """Carry out one command and everything that follows from it.
+
+        `command` returns the rendered answer, or whatever the caller wants to know.
+
+        Raises:
+            DomainError: the command was refused and has changed nothing.
+            InternalError: the command broke; its details are in the log.
+        """
+        self.settle(workspace)
+        try:
+            answer = command(workspace)
+        except DomainError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect in one command must not take the others down
+            _log_defect("a command", workspace, error)
+            self._follow_up(workspace)
+            raise InternalError("The server failed to carry out the request") from None
+        self._follow_up(workspace)
+        return answer
+
+    def adopt(self, workspace: Workspace) -> None:
+        """Publish what the making of a workspace recorded, and look after its deadlines from now on."""
+        self._follow_up(workspace)
+
+    def delete_workspace(self, workspace: Workspace) -> None:
+        """Forget a workspace and everything in it.
+
+        Raises:
+            NotFound: it was deleted before.
+        """
+        self.account.delete_workspace(workspace.sid)
+        timer = self._timers.pop(workspace.sid, None)
+        if timer is not None:
+            timer.handle.cancel()
+        self._deleted(workspace)
+
+    def settle(self, workspace: Workspace) -> None:
+        """Carry out every deadline that is due by now, each as a command of its own."""
+        due = workspace.next_deadline()
+        if due is None or due > self._clock.now():
+            return
+        delay = _MIN_DELAY
+        while True:
+            try:
+                if not workspace.advance():
+                    break
+            except Exception as error:  # noqa: BLE001 - as in run(); a broken deadline stays due, hence the delay
+                _log_defect("a deadline", workspace, error)
+                delay = _AFTER_BUG_DELAY
+                self._follow_up(workspace, delay)
+                return
+            self._follow_up(workspace, delay)
+
+    def tick(self) -> None:
+        """Carry out what is due in every workspace: for tests that turn the clock by hand."""
+        for workspace in list(self.account.workspaces.values()):
+            self.settle(workspace)
+
+    def close(self) -> None:
+        """Forget every deadline."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.handle.cancel()
+        self._timers.clear()
+
+    def _follow_up(self, workspace: Workspace, delay: float = _MIN_DELAY) -> None:
+        try:
+            self._tell(workspace)
+            while workspace.route():
+                self._tell(workspace)
+        except Exception as error:  # noqa: BLE001 - as in run()
+            _log_defect("routing", workspace, error)
+        self._arm(workspace, delay)
+
+    def _tell(self, workspace: Workspace) -> None:
+        events = workspace.take_events()
+        if events:
+            self._publish(workspace, events)
+
+    def _arm(self, workspace: Workspace, delay: float) -> None:
+        due = workspace.next_deadline()
+        if due is None or self._closed:
+            return
+        timer = self._timers.get(workspace.sid)
+        if timer is not None:
+            if timer.due <= due:
+                return  # it fires early, finds nothing, and is armed anew: cheaper than a new timer each time
+            timer.handle.cancel()
+        wait = min(max(due - self._clock.now(), delay), _MAX_DELAY)
+        handle = asyncio.get_running_loop().call_later(wait, self._fire, workspace)
+        self._timers[workspace.sid] = _Timer(due, handle)
+
+    def _fire(self, workspace: Workspace) -> None:
+        self._timers.pop(workspace.sid, None)
+        self.settle(workspace)
+        self._arm(workspace, _MIN_DELAY)
+
+
+def _log_defect(what: str, workspace: Workspace, error: Exception) -> None:
+    """Log where it broke. Not the exception's text: it may quote a customer's attributes."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s of %s broke: %s\n%s", what, workspace.sid, type(error).__name__, where)

@@ -1,0 +1,77 @@
+"""The account and its workspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskrouter_worker.terms import QueueOrder, SidPrefix, WorkspaceTemplate
+
+from .domain.errors import NotFound
+from .domain.model import Limits
+from .domain.workspace import Workspace
+
+__all__ = ["Account"]
+
+
+class Account:
+    """The one account of this server: its workspaces by SID, in order of creation."""
+
+    def __init__(
+        self, *, sid: str, now: Callable[[], float], sids: Callable[[str], str], limits: Limits
+    ) -> None:
+        self.sid = sid
+        self.workspaces: dict[str, Workspace] = {}
+        self._now = now
+        self._sids = sids
+        self._limits = limits
+
+    def workspace(self, sid: str) -> Workspace:
+        """The workspace of that SID.
+
+        Raises:
+            NotFound: there is none, or it was deleted.
+        """
+        try:
+            return self.workspaces[sid]
+        except KeyError:
+            raise NotFound("Workspaces", sid) from None
+
+    def create_workspace(
+        self,
+        *,
+        friendly_name: str,
+        event_callback_url: str = "",
+        events_filter: str | None = None,
+        multi_task_enabled: bool = True,
+        template: WorkspaceTemplate = WorkspaceTemplate.NONE,
+        prioritize_queue_order: QueueOrder = QueueOrder.FIFO,
+    ) -> Workspace:
+        """A new workspace with what its template holds.
+
+        Raises:
+            InvalidArgument: a value is out of its range; nothing was made.
+        """
+        workspace = Workspace(
+            sid=self._sids(SidPrefix.WORKSPACE),
+            account_sid=self.sid,
+            friendly_name=friendly_name,
+            now=self._now,
+            sids=self._sids,
+            limits=self._limits,
+            template=template,
+            multi_task_enabled=multi_task_enabled,
+            event_callback_url=event_callback_url,
+            events_filter=events_filter,
+            prioritize_queue_order=prioritize_queue_order,
+        )
+        self.workspaces[workspace.sid] = workspace
+        return workspace
+
+    def delete_workspace(self, sid: str) -> None:
+        """Forget the workspace and everything in it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self.workspace(sid)
+        del self.workspaces[sid]
