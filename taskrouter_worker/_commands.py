@@ -13,6 +13,7 @@ from ._requests import Request
 from ._token import Token
 from ._transport import Transport
 from .errors import NotConnectedError, RateLimitedError, RequestError, ServerError
+from .resources import DECODE_ERRORS
 
 __all__ = ["Commands"]
 
@@ -66,7 +67,7 @@ class Commands:
         answer = await self.send(request)
         try:
             return decoder.decode(answer)
-        except msgspec.MsgspecError as error:
+        except DECODE_ERRORS as error:
             raise ServerError(
                 f"the answer to {request.method} {request.path} cannot be understood: {error}",
                 method=request.method,

@@ -13,7 +13,7 @@ from ._commands import Commands
 from ._emitter import Dispatcher
 from ._requests import Routes
 from .errors import NotConnectedError
-from .resources import WorkerFields
+from .resources import DECODE_ERRORS, WorkerFields
 
 __all__ = ["Attributes", "Context", "check_attributes", "moment", "parse_attributes"]
 
@@ -99,7 +99,7 @@ def parse_attributes(text: str | None) -> Attributes:
         return {}
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return {}
     return cast("Attributes", value) if isinstance(value, dict) else {}
 

@@ -30,7 +30,7 @@ from .resources import (
     WorkerChannelFields,
     WorkerFields,
 )
-from .terms import RESERVATION_ENDED, EventType
+from .terms import RESERVATION_ENDED, RESERVATION_LIVE, EventType
 
 __all__ = ["Model", "Notification", "Snapshot"]
 
@@ -38,7 +38,7 @@ AFTERLIFE_SECONDS: Final = 5.0
 """How long task events still reach the task of an ended reservation, as in the JavaScript SDK."""
 
 REMEMBERED_ENDS: Final = 1_000
-"""Ended reservations remembered by SID, so that a late duplicate does not bring one back."""
+"""Ended reservations and transfers remembered by SID, so that a late duplicate does not bring one back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Model:
             if not self.knows(fields.sid):
                 notes += self._missed(fields, origin)
         new: list[Reservation] = []
-        for fields in sorted(snapshot.reservations, key=_by_creation):
+        for fields in sorted(active.values(), key=_by_creation):
             known = self.reservations.get(fields.sid)
             if known is not None:
                 known._merge(fields)
@@ -236,21 +236,20 @@ class Model:
     def _catch_up_end(self, reservation: Reservation, end: AnyReservationFields | None) -> list[Notification]:
         if end is not None:
             reservation._merge_any(end)
+            if end.reservation_status in RESERVATION_LIVE:
+                # The list did not show it, and it lives: the list was taken at another moment.
+                return self._catch_up(reservation)
         status = reservation.status if reservation.status in RESERVATION_ENDED else "unknown"
-        notes = self._task_catch_up(reservation)
-        notes += [
-            Notification(reservation, step, (reservation,), "resync")
-            for step in reservation._advance_to(status)
-        ]
-        self._retire(reservation)
-        return notes
+        return self._catch_up(reservation, status)
 
-    def _catch_up(self, reservation: Reservation) -> list[Notification]:
+    def _catch_up(self, reservation: Reservation, status: str | None = None) -> list[Notification]:
         notes = self._task_catch_up(reservation)
         notes += [
             Notification(reservation, step, (reservation,), "resync")
-            for step in reservation._advance_to(reservation.status)
+            for step in reservation._advance_to(status or reservation.status)
         ]
+        if reservation.outcome is not None:
+            self._retire(reservation)
         return notes
 
     def _task_catch_up(self, reservation: Reservation) -> list[Notification]:
@@ -368,6 +367,8 @@ class Model:
             reservation = self._afterlife[sid][1]
         if reservation is None:
             return []
+        if fields.sid in self._ended:
+            return []  # late: there may be another transfer by now
         task = reservation.task
         known = task.transfers.outgoing
         if event_type == EventType.TASK_TRANSFER_INITIATED:
@@ -376,16 +377,17 @@ class Model:
             outgoing._announced = True
             return [Notification(task, "transferInitiated", (outgoing,))] if news else []
         outgoing = task._outgoing(fields)
-        if outgoing._ended:
-            return []
-        outgoing._ended = event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED
+        if event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED:
+            self._remember_end(fields.sid)
         return [Notification(outgoing, _TRANSFER_EVENT[event_type], (outgoing,))]
 
     def _reservation_failed(self, payload: dict[str, object]) -> list[Notification]:
-        key = f"failed {payload.get('sid')}"
-        if key in self._ended:
-            return []
-        self._remember_end(key)
+        sid = payload.get("sid")
+        if sid is not None:
+            key = f"failed {sid}"
+            if key in self._ended:
+                return []
+            self._remember_end(key)
         return [Notification(None, "reservationFailed", (payload,))]
 
     # Book-keeping

@@ -25,6 +25,7 @@ from .errors import (
     ServerError,
     VersionConflictError,
 )
+from .resources import DECODE_ERRORS
 
 __all__ = ["REQUEST_SECONDS", "Transport"]
 
@@ -136,7 +137,7 @@ class Transport:
     def _payload(self, text: bytes, request: Request, status: int) -> bytes:
         try:
             payload = bytes(_decode_envelope(text).payload)
-        except msgspec.MsgspecError as error:
+        except DECODE_ERRORS as error:
             raise ServerError(
                 f"the answer to {request.method} {request.path} is not the event bridge's JSON: {error}",
                 method=request.method,
@@ -150,7 +151,7 @@ class Transport:
     ) -> RequestInvalidError | ServerError:
         try:
             failure = _decode_failure(text)
-        except msgspec.MsgspecError:
+        except DECODE_ERRORS:
             failure = _Failure()  # an error page of some proxy: the status tells enough
         message = f"{request.method} {request.path}: status {status}" + (
             f": {failure.message}" if failure.message else ""

@@ -13,6 +13,7 @@ import msgspec
 
 from .errors import InvalidMessageError
 from .resources import (
+    DECODE_ERRORS,
     InitFields,
     ReservationFields,
     TaskFields,
@@ -92,7 +93,7 @@ def decode(frame: bytes | str) -> Event | None:
         envelope = _decode_frame(frame)
     except msgspec.ValidationError:
         return None  # JSON, but no event: a number, an array, another object
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise InvalidMessageError(f"a frame is not JSON: {error}") from error
     event_type = envelope.event_type
     decoder = _DECODERS.get(event_type) if event_type is not None else None
@@ -102,5 +103,5 @@ def decode(frame: bytes | str) -> Event | None:
         raise InvalidMessageError(f"a frame of {event_type} has no payload", event_type=event_type)
     try:
         return Event(event_type, decoder.decode(envelope.payload))
-    except msgspec.MsgspecError as error:
+    except DECODE_ERRORS as error:
         raise InvalidMessageError(f"a frame of {event_type}: {error}", event_type=event_type) from error

@@ -14,12 +14,13 @@ the key by its path.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 __all__ = [
+    "DECODE_ERRORS",
     "UNSET",
     "ActivityFields",
     "AnyReservationFields",
@@ -35,6 +36,9 @@ __all__ = [
     "WorkerChannelFields",
     "WorkerFields",
 ]
+
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding text of a stranger can raise: not JSON or of another shape, not UTF-8, nested too deep."""
 
 Epoch = float | int | None
 """Epoch seconds (or milliseconds where said). Null happens and means "never"."""

@@ -217,8 +217,8 @@ class Task(TaskView, Emitter[TaskEvent]):
         return self
 
     def _merge(self, fields: TaskFields) -> None:
-        """Take fields that are not older than the ones held."""
-        if fields.version >= self._fields.version:
+        """Take fields of this task that are not older than the ones held."""
+        if fields.sid == self._fields.sid and fields.version >= self._fields.version:
             self._fields = fields
 
     def _outgoing(self, fields: TransferFields) -> OutgoingTransfer:

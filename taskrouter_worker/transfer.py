@@ -108,7 +108,7 @@ class OutgoingTransfer(_Transfer, Emitter[OutgoingTransferEvent]):
     Events, each with the transfer: `attemptFailed`, `completed`, `failed`, `canceled`.
     """
 
-    __slots__ = ("_announced", "_context", "_ended", "_fields", "_task_sid")
+    __slots__ = ("_announced", "_context", "_fields", "_task_sid")
 
     EVENTS = frozenset({"attemptFailed", "completed", "failed", "canceled"})
 
@@ -118,7 +118,6 @@ class OutgoingTransfer(_Transfer, Emitter[OutgoingTransferEvent]):
         self._fields = fields
         self._task_sid = task_sid
         self._announced = False  # whether the application was told of its start
-        self._ended = False  # ... and of its end
 
     @property
     def task_sid(self) -> str:

@@ -1,0 +1,85 @@
+# Everything runs from .venv, which is made and kept up to date on demand.
+# Needed on the machine: Python 3.11 or newer; for `test` and `check` also Node 18 or newer.
+
+PYTHON ?= $(firstword $(shell command -v python3 python3.14 python3.13 python3.12 python3.11 python 2>/dev/null))
+VENV   := .venv
+BIN    := $(VENV)/bin
+NPM    := tests/interop
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint types check bench clean python-is-new-enough node-is-new-enough
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev $(NPM)/node_modules/.stamp ## everything that the other targets need
+
+demo: $(VENV)/.run ## a local TaskRouter, three workers and a few dozen tasks, live
+	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
+
+test: lint types ## what must pass for every change
+	@echo "==> tests, two at a time"
+	@$(PYTEST) -n 2 --dist worksteal
+
+lint: $(VENV)/.dev
+	@echo "==> ruff check"
+	@$(BIN)/ruff check .
+	@echo "==> ruff format --check"
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev $(NPM)/node_modules/.stamp
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> pyright"
+	@$(NPM)/node_modules/.bin/pyright --pythonpath $(BIN)/python
+
+check: setup ## random orders, long properties, the wheel in a fresh environment
+	@for seed in 1 2 3; do \
+	  echo "==> tests in random order, seed $$seed"; \
+	  $(PYTEST) -n 2 --dist worksteal -q -p no:cacheprovider --randomly-seed=$$seed || exit 1; \
+	done
+	@echo "==> long property runs"
+	@$(PYTEST) -n 2 --dist worksteal -q --hypothesis-profile=long -m hypothesis
+	@echo "==> the wheel, installed in a fresh environment"
+	@$(BIN)/python tests/wheel_check.py
+
+bench: $(VENV)/.run ## cycles per second and latencies against the local server
+	@$(BIN)/python -m benchmarks.accept_loop
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(NPM)/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --- Environments, made once and again when their inputs change ----------------------------------
+
+$(VENV)/bin/python: | python-is-new-enough
+	@echo "==> $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> what the SDK and the server need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,dev]'
+	@touch $@ $(VENV)/.run
+
+$(NPM)/node_modules/.stamp: $(NPM)/package.json $(NPM)/package-lock.json | node-is-new-enough
+	@echo "==> the official JavaScript SDK and pyright"
+	@cd $(NPM) && npm ci --silent
+	@touch $@
+
+python-is-new-enough:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "taskrouter-worker needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1 || echo missing)."; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.11 ..."; exit 1; } >&2
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' has no venv module (on Debian: apt-get install python3-venv)."; exit 1; } >&2
+
+node-is-new-enough:
+	@node -e 'process.exit(+(parseInt(process.versions.node, 10) < 18))' 2>/dev/null && npm --version >/dev/null 2>&1 || { \
+	  echo "The tests drive the official JavaScript SDK: they need Node 18 or newer with npm; here it is $$(node --version 2>/dev/null || echo missing)."; \
+	  echo "Install it (https://nodejs.org, or your distribution's nodejs and npm). 'make demo' works without it."; exit 1; } >&2

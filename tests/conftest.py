@@ -1,0 +1,64 @@
+"""Fixtures that most tests need, and the rule that CI skips nothing.
+
+The fixtures import what they need when they are used: the pure tests stay quick to load.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.budget import NORMAL
+
+if TYPE_CHECKING:
+    from twilio.rest import Client
+
+    from server_stub import StubServer
+
+settings.register_profile("normal", deadline=None, max_examples=NORMAL)
+settings.register_profile("long", deadline=None, max_examples=20 * NORMAL)
+settings.load_profile("normal")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    """A local TaskRouter on a free port, in the test's own event loop."""
+    from server_stub import Settings, StubServer
+
+    async with StubServer(Settings(port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def threaded_server() -> Iterator[StubServer]:
+    """A local TaskRouter on a free port, in a thread of its own: for tests that block."""
+    from server_stub import Settings
+    from tests.support import ServerInThread
+
+    with ServerInThread(Settings(port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def twilio_client(threaded_server: StubServer) -> Iterator[Client]:
+    """The `twilio` library's client for `threaded_server`. It blocks: use it in plain tests."""
+    from tests.support import close_client, rest_client
+
+    client = rest_client(threaded_server)
+    yield client
+    close_client(client)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test fails the run: there everything that a test may need is installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("CI"):  # a worker of pytest-xdist has no reporter
+        return
+    if skipped := reporter.stats.get("skipped"):
+        reporter.write_line(f"CI: {len(skipped)} skipped, which counts as failed", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
