@@ -14,6 +14,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from ._session import SessionState
     from ._signaling import Disconnect, DisconnectCause
+    from ._streams import EventStream
     from .activity import Activity
     from .channel import Channel
     from .errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ServerError,
         SessionDisplacedError,
         SignalingError,
+        StreamOverflowError,
         TaskRouterError,
         TokenError,
         TokenExpiredError,
@@ -63,6 +65,7 @@ __all__ = [
     "ConnectionLostError",
     "Disconnect",
     "DisconnectCause",
+    "EventStream",
     "HandlerError",
     "IncomingTransfer",
     "InvalidMessageError",
@@ -82,6 +85,7 @@ __all__ = [
     "SessionDisplacedError",
     "SessionState",
     "SignalingError",
+    "StreamOverflowError",
     "Supervisor",
     "SupervisorMode",
     "Task",
@@ -106,6 +110,7 @@ __all__ = [
 _MODULES = {
     "_session": ("SessionState",),
     "_signaling": ("Disconnect", "DisconnectCause"),
+    "_streams": ("EventStream",),
     "activity": ("Activity",),
     "channel": ("Channel",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),

@@ -16,6 +16,7 @@ import functools
 import inspect
 import logging
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
@@ -23,6 +24,8 @@ import anyio
 import anyio.abc
 from pyee.base import EventEmitter
 
+from ._endpoints import check_int
+from ._streams import OVERFLOWS, EventStream, Overflow
 from .errors import HandlerError
 
 __all__ = ["Dispatcher", "Emitter", "Handler", "Origin"]
@@ -57,14 +60,17 @@ class Dispatcher:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
 
     def open(self, tasks: anyio.abc.TaskGroup) -> None:
         """Coroutine handlers run in `tasks` from now on."""
         self._tasks = tasks
 
     def close(self) -> None:
-        """Start no coroutine handler any more."""
+        """Start no coroutine handler any more, and end the event streams."""
         self._tasks = None
+        for stream in list(self.streams):
+            stream.end()
 
     async def idle(self) -> None:
         """Wait until no handler runs."""
@@ -229,10 +235,48 @@ class Emitter(Generic[EventName]):
             for event in events:
                 self.remove_listener(event, arrived)
 
-    def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:
+    # Any: the argument depends on the event.
+    def stream(
+        self, event: EventName, *, max_buffer: int = 1_000, overflow: Overflow = "raise"
+    ) -> EventStream[Any]:
+        """The event's first arguments as an asynchronous iterator, from now on::
+
+            async with worker.stream("reservationCreated") as reservations:
+                async for reservation in reservations:
+                    ...
+
+        Args:
+            event: an event name.
+            max_buffer: how many may wait to be read.
+            overflow: what happens when one more comes, see `EventStream`.
+
+        Raises:
+            TypeError, ValueError: there is no such event or rule, or no such buffer.
+        """
+        if overflow not in OVERFLOWS:
+            raise ValueError(f"overflow must be one of {', '.join(OVERFLOWS)}, got {overflow!r}")
+        check_int("max_buffer", max_buffer, 1)
+        self._check_event(event)
+        stream: EventStream[Any] = EventStream(event=event, max_buffer=max_buffer, overflow=overflow)
+
+        def register(listener: Callable[[Any], None]) -> Callable[[], None]:
+            def arrived(*args: object) -> None:
+                listener(args[0] if args else None)
+
+            self.on(event, arrived)
+            return lambda: self.remove_listener(event, arrived)
+
+        stream.attach(register)
+        self._dispatcher.streams.add(stream)
+        return stream
+
+    def _check_event(self, event: str) -> None:
         if event not in self.EVENTS:
             known = ", ".join(sorted(self.EVENTS))
             raise ValueError(f"{type(self).__name__} has no event {event!r}; its events are: {known}")
+
+    def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:
+        self._check_event(event)
         if handler is None:
             return functools.partial(self._add, event, once=once)
         return self._add(event, handler, once=once)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 __all__ = [
     "check_bool",
     "check_connection_options",
+    "check_int",
     "check_seconds",
     "event_bridge_urls",
     "warn_retired_edge",
@@ -68,6 +69,20 @@ def warn_retired_edge(edge: object, *, stacklevel: int = 3) -> None:
     warnings.warn(
         "edge has no effect: Twilio retired edges; use region", DeprecationWarning, stacklevel=stacklevel
     )
+
+
+def check_int(name: str, value: object, lowest: int, highest: int | None = None) -> None:
+    """Refuse what is not an int within the bounds.
+
+    Raises:
+        TypeError: not an int.
+        ValueError: out of bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}: {value!r}")
+    if value < lowest or (highest is not None and value > highest):
+        bounds = f"{lowest} or more" if highest is None else f"{lowest} to {highest}"
+        raise ValueError(f"{name} must be {bounds}, got {value}")
 
 
 def check_seconds(name: str, value: object) -> None:

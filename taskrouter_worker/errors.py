@@ -21,6 +21,7 @@
     │   ├── RequestTimeoutError    no answer in time: the command may have been carried out
     │   └── NetworkError           the exchange broke: the command may have been carried out
     ├── NotConnectedError          a call that needs a session, before the first or after the last
+    ├── StreamOverflowError        an event stream was read too slowly
     └── HandlerError               one of the application's own handlers raised
 
 Wrong arguments raise `TypeError` or `ValueError` before any I/O. No text holds a token.
@@ -45,6 +46,7 @@ __all__ = [
     "ServerError",
     "SessionDisplacedError",
     "SignalingError",
+    "StreamOverflowError",
     "TaskRouterError",
     "TokenError",
     "TokenExpiredError",
@@ -224,6 +226,10 @@ class NetworkError(RequestError):
 
 class NotConnectedError(TaskRouterError):
     """The call needs to know the worker: enter ``async with worker`` first, and do not leave it."""
+
+
+class StreamOverflowError(TaskRouterError):
+    """More events came than an event stream may buffer. None of them was dropped silently."""
 
 
 class HandlerError(TaskRouterError):

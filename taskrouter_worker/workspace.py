@@ -14,6 +14,7 @@ from ._commands import Commands
 from ._context import moment
 from ._endpoints import (
     check_connection_options,
+    check_int,
     check_seconds,
     event_bridge_urls,
     warn_retired_edge,
@@ -214,10 +215,7 @@ class Workspace:
         http_session: aiohttp.ClientSession | None = None,
     ) -> None:
         parsed = Token.parse(token)
-        if isinstance(page_size, bool) or not isinstance(page_size, int):
-            raise TypeError(f"page_size must be an int, got {page_size!r}")
-        if not 1 <= page_size <= MAX_PAGE_SIZE:
-            raise ValueError(f"page_size must be 1 to {MAX_PAGE_SIZE}, got {page_size}")
+        check_int("page_size", page_size, 1, MAX_PAGE_SIZE)
         check_seconds("request_timeout", request_timeout)
         check_connection_options(ssl_context, proxy)
         warn_retired_edge(edge)
@@ -376,10 +374,8 @@ class Workspace:
         limit: int | None,
     ) -> list[F]:
         """All pages, up to `limit` items. The page's own token leads on, in ordered lists another one."""
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-            raise TypeError(f"limit must be an int, got {limit!r}")
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit must be 1 or more, got {limit}")
+        if limit is not None:
+            check_int("limit", limit, 1)
         items: list[F] = []
         params = present({**filters, "PageSize": min(self._page_size, limit or self._page_size)})
         while True:

@@ -12,6 +12,7 @@ from server_stub.domain.events import Event
 from server_stub.domain.model import Reservation as DomainReservation
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker import Reservation, Worker
+from taskrouter_worker.reservation import ReservationEvent
 from taskrouter_worker.terms import EventType
 
 STEPS = {
@@ -24,6 +25,16 @@ STEPS = {
     EventType.RESERVATION_CANCELED: "canceled",
     EventType.RESERVATION_RESCINDED: "rescinded",
 }
+EMISSIONS: tuple[ReservationEvent, ...] = (
+    "accepted",
+    "wrapup",
+    "completed",
+    "rejected",
+    "timeout",
+    "canceled",
+    "rescinded",
+    "ended",
+)
 ENDS = frozenset({"completed", "rejected", "timeout", "canceled", "rescinded"})
 
 
@@ -65,8 +76,8 @@ class Journal:
     def _created(self, reservation: Reservation) -> None:
         assert self.objects.setdefault(reservation.sid, reservation) is reservation, "another object for it"
         self.told[reservation.sid].append("created")
-        for step in (*sorted(ENDS), "accepted", "wrapup", "ended"):
-            reservation.on(step, self._writer(step))  # type: ignore[call-overload] - from a list of names
+        for step in EMISSIONS:
+            reservation.on(step, self._writer(step))
 
     def _writer(self, step: str) -> Callable[[Reservation], None]:
         return lambda reservation: self.told[reservation.sid].append(step)
@@ -78,9 +89,10 @@ def differences(journal: Journal, history: History) -> list[str]:
     Two things may differ, and only these: a reservation that began and ended within one gap is told
     as missed, and a wrap-up that began and ended within one gap is not told apart from the end.
     """
-    wrong = []
-    for sid in journal.told.keys() - history.steps.keys():
-        wrong.append(f"{sid}: told {journal.told[sid]}, but it never existed")
+    wrong = [
+        f"{sid}: told {journal.told[sid]}, but it never existed"
+        for sid in journal.told.keys() - history.steps.keys()
+    ]
     for sid, happened in history.steps.items():
         told = journal.told.get(sid, [])
         ended = happened[-1] in ENDS
@@ -99,7 +111,9 @@ def stale(worker: Worker, server: StubServer, workspace_sid: str) -> list[str]:
     wrong = []
     if worker.activity_sid != domain.activity.sid:
         wrong.append(f"activity {worker.activity_name}, the server has {domain.activity.friendly_name}")
-    here = {r.sid: (str(r.status), r.version, r.task.status, r.task.version) for r in worker.reservations.values()}
+    here = {
+        r.sid: (str(r.status), r.version, r.task.status, r.task.version) for r in worker.reservations.values()
+    }
     there = {
         r.sid: (str(r.status), str(r.version), str(r.task.status), str(r.task.version))
         for r in domain.live_reservations
@@ -113,7 +127,7 @@ async def until(condition: Callable[[], bool], what: Callable[[], object], secon
     """Poll for something that no single event announces; fail with `what()` when it does not come."""
     try:
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - the end of many events, of which any may be the last
+            while not condition():
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s: {what()}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -109,9 +109,7 @@ class Desk:
     async def put_through(self, fate: str) -> None:
         """Let one task come to its end."""
         workspace_sid = self.server.workspace_sid
-        task = self.server.run(
-            workspace_sid, lambda ws: ws.create_task(attributes=f'{{"fate": "{fate}"}}')
-        )
+        task = self.server.run(workspace_sid, lambda ws: ws.create_task(attributes=f'{{"fate": "{fate}"}}'))
 
         def pending() -> list[str]:
             return [str(r.status) for r in task.reservations.values()]
@@ -150,13 +148,11 @@ class Desk:
         )
 
 
-async def _insist(
-    reservation: Reservation, action: Callable[[], object], *reached: str
-) -> None:
+async def _insist(reservation: Reservation, action: Callable[[], Awaitable[object]], *reached: str) -> None:
     """Carry a command through whatever the network does; give up when the reservation has moved on."""
     while True:
         try:
-            await action()  # type: ignore[misc] - a bound coroutine method
+            await action()
         except RequestInvalidError:
             return
         except (NetworkError, ServerError):
