@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 import msgspec
 
 from ._requests import Request
 from ._token import Token
-from ._transport import Transport
 from .errors import NotConnectedError, RateLimitedError, RequestError, ServerError
 from .resources import DECODE_ERRORS
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "Sender"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +25,22 @@ MAX_RETRY_SECONDS: Final = 10.0
 T = TypeVar("T")
 
 
+class Sender(Protocol):
+    """The seam to HTTP; `_transport.Transport` is the real one."""
+
+    async def send(self, request: Request, token: Token) -> bytes:
+        """Send one request and return its answer's payload as JSON."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
 class Commands:
     """The HTTP side: sends requests with the current token, repeats reads that failed."""
 
-    def __init__(self, transport: Transport, token: Token) -> None:
+    def __init__(self, transport: Sender, token: Token) -> None:
         self._transport = transport
         self.token = token
         self.closed = False

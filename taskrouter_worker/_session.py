@@ -19,7 +19,7 @@ import anyio.abc
 from ._commands import Commands
 from ._context import Context
 from ._emitter import Dispatcher
-from ._signaling import Connection, Disconnect, DisconnectCause, Signaling
+from ._signaling import Connection, Disconnect, DisconnectCause
 from ._snapshot import SnapshotTaker
 from ._state import Model, Notification, Snapshot
 from ._token import Token
@@ -38,6 +38,7 @@ from .resources import InitFields, ReservationFields
 
 __all__ = [
     "Backoff",
+    "Opener",
     "Session",
     "SessionEvents",
     "SessionState",
@@ -104,6 +105,14 @@ class SessionEvents(Protocol):
         ...
 
 
+class Opener(Protocol):
+    """The seam to the websocket; `_signaling.Signaling` is the real one."""
+
+    async def open(self, token: Token, *, close_existing_sessions: bool) -> Connection:
+        """Open a websocket, or raise `ConnectionFailedError`."""
+        ...
+
+
 @dataclass(slots=True)
 class _Attempt:
     """How far one connection came, and how it ended."""
@@ -137,7 +146,7 @@ class Session:
         context: Context,
         model: Model,
         snapshots: SnapshotTaker,
-        signaling: Signaling,
+        signaling: Opener,
         commands: Commands,
         dispatcher: Dispatcher,
         events: SessionEvents,
@@ -196,7 +205,9 @@ class Session:
         self._expired = False
         changed, self._token_changed = self._token_changed, anyio.Event()
         changed.set()
-        if self.state in (SessionState.INITIALIZING, SessionState.READY):
+        if self._context.known_routes is not None:
+            # Also between two connections: the old token's end does not matter any more. Before the
+            # first `init` nothing is known that a lifetime could be measured against.
             self._arm_expiry(self._life_of(token))
 
     # The loop
@@ -207,9 +218,8 @@ class Session:
             async with anyio.create_task_group() as tasks:
                 self._dispatcher.open(tasks)
                 with anyio.CancelScope() as self._scope:
-                    if self._closing:
-                        self._scope.cancel()
-                    await self._stay_connected()
+                    if not self._closing:
+                        await self._stay_connected()
                 if self.failure is not None:
                     self._events.failed(self.failure)
                 # Handlers may finish what they began, for a while.
@@ -239,22 +249,34 @@ class Session:
             if attempt.ready_at is not None and loop.time() - attempt.ready_at >= STABLE_SECONDS:
                 attempts = 0
             self.failure = self._final(attempt, barren)
-            will_reconnect = self.failure is None
-            if will_reconnect:
-                self.set_state(SessionState.WAITING)
+            expired = self._expired_with(attempt)
+            if self.failure is None:
+                self.set_state(SessionState.TOKEN_EXPIRED if expired else SessionState.WAITING)
             if attempt.disconnect is not None:
+                will_reconnect = self.failure is None and not expired and not self._closing
                 self._left(attempt, attempt.disconnect, will_reconnect=will_reconnect)
             if self.failure is not None:
                 return
             if attempt.error is not None:
                 self._events.failed(attempt.error)
-            if self._expired_with(attempt):
-                continue
-            delay = self._backoff(attempts)
+            if expired and attempt.token is self._commands.token:
+                self._token_ran_out()
+            await self._pause(attempts, expired=expired)
             attempts += 1
+
+    async def _pause(self, attempts: int, *, expired: bool) -> None:
+        """Wait until it is time for another connection."""
+        delay = self._backoff(attempts)
+        if not expired:
             logger.info("connecting again in %.1f s", delay)
             with anyio.move_on_after(delay):
                 await self._token_changed.wait()  # a new token is a reason to try at once
+            return
+        await self._token_in_force()
+        if attempts:
+            # The regular end of a token is no reason to wait; one whose successors expire as well is.
+            self.set_state(SessionState.WAITING)
+            await anyio.sleep(delay)
 
     def _left(self, attempt: _Attempt, disconnect: Disconnect, *, will_reconnect: bool = False) -> None:
         if attempt.ready_at is not None and self._gap_began is None:
@@ -304,12 +326,11 @@ class Session:
         return None
 
     def _expired_with(self, attempt: _Attempt) -> bool:
-        """Whether the attempt ended because its token's life did; tells the application once."""
+        """Whether the attempt ended because its token's life did."""
         if attempt.token is not self._commands.token:
             return False
-        if attempt.disconnect is not None and attempt.disconnect.cause is DisconnectCause.TOKEN_EXPIRED:
-            self._token_ran_out()
-        return self._expired
+        end = attempt.disconnect
+        return self._expired or (end is not None and end.cause is DisconnectCause.TOKEN_EXPIRED)
 
     async def _token_in_force(self) -> None:
         while self._expired:
@@ -463,6 +484,7 @@ class _Reader:
         self._held: list[Event] | None = []  # None: events are applied as they come
         self._lost_one = False  # an event that could not be read while a snapshot was being taken
         self._resyncs = 0
+        self._told_ready = False
         self._failure: TaskRouterError | None = None
 
     async def run(self) -> None:
@@ -536,7 +558,8 @@ class _Reader:
         snapshot.missed = [fields for fields in snapshot.missed if fields.sid not in pushed]
         first = self._live()
         notifications = self._model.reconcile(snapshot, first=first)
-        if self._resyncs == 0:
+        if not self._told_ready:
+            self._told_ready = True
             self._events.ready()
         for notification in notifications:
             self._events.notify(notification)

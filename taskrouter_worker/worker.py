@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import ssl
+from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import msgspec
 
-from ._commands import Commands
+from . import _running
+from ._commands import Commands, Sender
 from ._context import Attributes, Context, check_attributes
 from ._emitter import Dispatcher, Emitter
 from ._endpoints import (
@@ -207,7 +210,7 @@ class Worker(WorkerView, Emitter[WorkerEvent]):
         _set_log_level(log_level)
 
         super().__init__(Dispatcher(self._failed))
-        self._transport = Transport(
+        self._transport: Sender = Transport(
             http_url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
         )
         self._commands = Commands(self._transport, parsed)
@@ -292,6 +295,46 @@ class Worker(WorkerView, Emitter[WorkerEvent]):
             await self._transport.close()
         elif owner is not asyncio.current_task() and not self._dispatcher.called_from_handler():
             await _join(owner)
+
+    async def drain(self, *, activity_sid: str | None = None, timeout: float = 300.0) -> list[Reservation]:
+        """Take no new work and wait until what was accepted is finished; return what is not.
+
+        The worker moves to an activity that takes no work, and what it has not accepted is rejected,
+        so that others get it.
+
+        Args:
+            activity_sid: where to; by default the activity `Offline`, or any that takes no work.
+            timeout: seconds to wait.
+
+        Raises:
+            ValueError: there is no such activity, or it takes work.
+            RequestError: the service refused the activity, or could not be reached.
+        """
+        return await _running.drain(self, activity_sid=activity_sid, timeout=timeout)
+
+    async def run(
+        self,
+        *,
+        drain_timeout: float = 300.0,
+        drain_activity_sid: str | None = None,
+        signals: Sequence[signal.Signals] = _running.DEFAULT_SIGNALS,
+    ) -> None:
+        """Run as a program: connect, work until a signal, drain, disconnect.
+
+        At the first signal the worker drains; at the second it disconnects at once. Where the event
+        loop has no signal handlers (Windows), Python's own are used; off the main thread pass no signals.
+
+        Args:
+            drain_timeout: seconds to finish what was accepted.
+            drain_activity_sid: see `drain`.
+            signals: which signals.
+
+        Raises:
+            TaskRouterError: as `async with` and `wait_closed`.
+        """
+        await _running.run(
+            self, drain_timeout=drain_timeout, drain_activity_sid=drain_activity_sid, signals=signals
+        )
 
     async def wait_closed(self) -> None:
         """Wait until the session has ended for good.
