@@ -45,8 +45,12 @@ class Commands:
         self.token = token
         self.closed = False
 
-    async def send(self, request: Request) -> bytes:
-        """Send a request. Reads are repeated a few times, commands never: they might run twice.
+    async def send(self, request: Request, *, repeatable: bool = False) -> bytes:
+        """Send a request. Reads are repeated a few times, commands are not: they might run twice.
+
+        Args:
+            request: what to send.
+            repeatable: it is a command that may run twice, such as setting what the worker has set before.
 
         Raises:
             NotConnectedError: the worker is closed.
@@ -60,7 +64,7 @@ class Commands:
             try:
                 return await self._transport.send(request, self.token)
             except RequestError as error:
-                if not request.is_read or not error.retryable or attempt == READ_ATTEMPTS - 1:
+                if not (request.is_read or repeatable) or not error.retryable or attempt == READ_ATTEMPTS - 1:
                     raise
                 delay = READ_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads load
                 if isinstance(error, RateLimitedError) and error.retry_after is not None:
@@ -69,13 +73,15 @@ class Commands:
                 await anyio.sleep(delay)
         raise AssertionError("unreachable")  # the loop returns or raises
 
-    async def fetch(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-        """Send a request and decode the answer.
+    async def fetch(
+        self, request: Request, decoder: msgspec.json.Decoder[T], *, repeatable: bool = False
+    ) -> T:
+        """Send a request, as `send` does, and decode the answer.
 
         Raises:
             NotConnectedError, RequestError: as `send`; `ServerError` too if the answer makes no sense.
         """
-        answer = await self.send(request)
+        answer = await self.send(request, repeatable=repeatable)
         try:
             return decoder.decode(answer)
         except DECODE_ERRORS as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -93,7 +93,7 @@ def _resting_activity(worker: Worker, sid: str | None) -> Activity | None:
 
 
 @contextmanager
-def _calling(stop: Callable[[], None], signals: Sequence[signal.Signals]) -> Iterator[None]:
+def _calling(stop: Callable[[], None], signals: Sequence[signal.Signals]) -> Generator[None]:
     """Call `stop` in the loop at each of the signals; handlers are put back afterwards."""
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, object] = {}

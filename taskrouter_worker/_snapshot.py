@@ -145,7 +145,7 @@ class SnapshotTaker:
             return
         try:
             snapshot.worker = await self._commands.fetch(
-                self._context.routes.set_activity(target, None), _WORKER
+                self._context.routes.set_activity(target, None), _WORKER, repeatable=True
             )
         except RequestError as error:
             if isinstance(error, AuthenticationError):

@@ -11,6 +11,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+import anyio
 import msgspec
 
 from . import _running
@@ -268,7 +269,7 @@ class Worker(WorkerView, Emitter[WorkerEvent]):
                 self._check_alive(self._owner)
                 await self._wait_for_change(self._owner)
         except BaseException:
-            await self.disconnect()
+            await self._leave()
             raise
         return self
 
@@ -279,7 +280,12 @@ class Worker(WorkerView, Emitter[WorkerEvent]):
         traceback: TracebackType | None,
     ) -> None:
         """Disconnect, and leave nothing running."""
-        await self.disconnect()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        # A canceled scope of anyio's cancels each await anew, the one that joins the owner too.
+        with anyio.CancelScope(shield=True):
+            await self.disconnect()
 
     async def disconnect(self) -> None:
         """End the session for good: no reconnect, no `update_token` revives it.

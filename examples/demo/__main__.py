@@ -97,7 +97,9 @@ async def feed(rest: Rest, board: Board, workflow_sid: str) -> None:
 
 async def show(live: Live | None, board: Board, svg: Path | None) -> None:
     """Redraw the board until every task is completed; take the picture when two thirds are."""
-    while (done := board.summary().completed) < board.planned:
+    done = 0
+    while done < board.planned:
+        done = board.summary().completed
         if live is not None:
             live.update(board.render(*live.console.size), refresh=True)
         if svg is not None and done >= board.planned * 2 // 3:

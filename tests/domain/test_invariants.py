@@ -32,7 +32,14 @@ from taskrouter_worker.terms import (
 from tests.domain.desk import Desk, configuration, snapshot, target
 from tests.domain.desk import rule as filter_
 
-EXPRESSIONS = ["1==1", "skills HAS 'a'", "level > 1", "activity_name != 'x' AND level <= 2", ""]
+EXPRESSIONS = [
+    "1==1",
+    "skills HAS 'a'",
+    "level > 1",
+    "activity_name != 'x' AND level <= 2",
+    "worker.channel.chat.assigned_tasks == 0",
+    "",
+]
 EXTRA = [
     {},
     {"expression": "worker.level >= task.level"},

@@ -746,6 +746,18 @@ def test_workers_that_no_other_event_tells_are_pushed_the_changed_task() -> None
     assert task.status == "completed"
 
 
+def test_a_worker_whose_reservation_ended_earlier_hears_no_more_of_the_task() -> None:
+    desk = Desk(template=WorkspaceTemplate.NONE)
+    flow = desk.workflow(default=desk.queue(max_reserved_workers=2))
+    desk.worker("ann")
+    bob = desk.worker("bob")
+    task = desk.task(flow)
+    desk.answer(task.live_reservations[0], "rejected")
+    desk.events()
+    desk.set_status(task, "canceled")
+    assert [event.worker_sids for event in desk.events()] == [(bob.sid,), (bob.sid,)]
+
+
 def in_transfer(desk: Desk) -> Transfer:
     """A task on its way from nina to otto."""
     desk.worker("nina")

@@ -252,6 +252,36 @@ def test_skip_if_is_asked_only_when_nobody_can_be_reserved_and_only_on_entry() -
     assert (first.queue, first.status) == (one, "pending")  # it has not just entered the step
 
 
+@pytest.mark.parametrize("change", ["queue", "task"])
+def test_a_step_is_still_asked_to_skip_when_something_changes_before_the_round(change: str) -> None:
+    desk = Desk(template=NONE)
+    one, two = desk.queue("One"), desk.queue("Two")
+    flow = desk.workflow(rule(target(one, skip_if="1==1"), target(two)))
+    task = desk.ws.create_task(workflow_sid=flow.sid)
+    desk.ws.take_events()
+    if change == "queue":
+        desk.ws.update_task_queue(one.sid, task_order="LIFO")
+    else:
+        desk.ws.update_task(task.sid, virtual_start_time=desk.time - 1)
+    desk.settle()
+    assert task.queue is two
+
+
+def test_a_step_deadline_that_passes_by_while_reserved_is_still_kept_afterwards() -> None:
+    desk = Desk(template=NONE)
+    one, two = desk.queue("One"), desk.queue("Two")
+    flow = desk.workflow(rule(target(one, timeout=60), target(two)))
+    nina = desk.worker("nina")
+    task = desk.task(flow)
+    desk.wait(30)
+    desk.move(nina, desk.offline)
+    desk.answer(pending(task), "rejected")
+    desk.wait(29)
+    assert task.queue is one
+    desk.wait(1)
+    assert task.queue is two
+
+
 def test_skipping_the_last_step_counts_as_though_the_filter_had_not_matched() -> None:
     desk = Desk(template=NONE)
     one, two, default = desk.queue("One"), desk.queue("Two"), desk.queue("Default")
@@ -491,6 +521,17 @@ def test_channel_optimized_routing_counts_idle_time_on_the_channel() -> None:
     assert reserved_names(desk.task(channel="sms")) == ["bob"]
 
 
+def test_switching_channel_optimized_routing_on_loses_no_worker() -> None:
+    desk = Desk()
+    desk.worker("ann", capacity=9)
+    desk.worker("bob", capacity=9)
+    for channel, name in (("sms", "ann"), ("chat", "bob"), ("chat", "ann"), ("sms", "bob")):
+        assert reserved_names(desk.task(channel=channel)) == [name]
+    desk.ws.update_task_channel("sms", channel_optimized_routing=True)
+    desk.settle()
+    assert [reserved_names(desk.task(channel="sms")) for _ in range(3)] == [["ann"], ["bob"], ["ann"]]
+
+
 def test_up_to_max_reserved_workers_get_the_task() -> None:
     desk = Desk(template=NONE)
     flow = desk.workflow(default=desk.queue(max_reserved_workers=2))
@@ -544,6 +585,18 @@ def test_membership_follows_the_activity_when_the_expression_looks_at_it() -> No
     assert (desk.ws.workers_in(queue.sid), task.status) == ([nina], "reserved")
     desk.ws.update_activity(lunch.sid, friendly_name="Supper")
     assert desk.ws.workers_in(queue.sid) == []
+
+
+def test_membership_follows_the_load_when_the_expression_looks_at_it() -> None:
+    desk = Desk(template=NONE)
+    queue = desk.queue("Chatting", "worker.channel.chat.assigned_tasks == 1")
+    other = desk.queue("Other")
+    nina = desk.worker("nina")
+    waiting = desk.task(desk.workflow(default=queue), channel="sms")
+    chat = desk.task(desk.workflow(default=other, name="other"), channel="chat")
+    assert (desk.ws.workers_in(queue.sid), waiting.status) == ([], "pending")
+    desk.answer(pending(chat), "accepted")
+    assert (desk.ws.workers_in(queue.sid), waiting.status) == ([nina], "reserved")
 
 
 def test_a_step_that_looks_at_load_sees_it_change() -> None:

@@ -137,6 +137,7 @@ class Peer:
         echo: when the frames that an SDK's command causes are pushed: before its answer, after it,
             or never (they are lost).
         beats: whether it sends heartbeats.
+        door: openings wait until it is set; None for none.
     """
 
     world: World = field(default_factory=World)
@@ -144,6 +145,7 @@ class Peer:
     token_lifetime: object = 3_600_000
     echo: Literal["before", "after", "never"] = "after"
     beats: bool = True
+    door: asyncio.Event | None = None
     openings: list[Opening] = field(default_factory=list)
     websockets: list[FakeWebSocket] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
@@ -200,6 +202,8 @@ class Peer:
         loop = asyncio.get_running_loop()
         self.openings.append(Opening(loop.time(), token.reveal(), close_existing_sessions))
         await asyncio.sleep(0)
+        if self.door is not None:
+            await self.door.wait()
         if self._refusals:
             raise self._refusals.popleft()
         websocket = FakeWebSocket()
@@ -250,9 +254,6 @@ class Peer:
         elif self.echo == "after":
             asyncio.get_running_loop().call_soon(self.push, frames)
         return json.dumps(payload).encode()
-
-    async def aclose(self) -> None:
-        self.closed = True
 
     def _answer(self, request: Request) -> tuple[object, list[Frame]]:
         world, params = self.world, cast("dict[str, Any]", request.params)
@@ -373,7 +374,7 @@ def heard(worker: Worker) -> list[str]:
         log.append(f"missed {int(reservation.sid[2:], 16)} {reservation.status}")
 
     def left(disconnect: Disconnect) -> None:
-        log.append(f"disconnected {disconnect.cause}{' for good' if not disconnect.will_reconnect else ''}")
+        log.append(f"disconnected {disconnect.cause}{' and stays away' if not disconnect.will_reconnect else ''}")
 
     worker.on("ready", lambda _: log.append("ready"))
     worker.on("reservationCreated", created)

@@ -61,8 +61,10 @@ async def test_defect_is_logged_without_its_text_and_the_next_command_runs(
 ) -> None:
     house = House(ManualClock())
 
+    attributes = "what a customer wrote"
+
     def broken(_: Workspace) -> None:
-        raise KeyError("what a customer wrote")
+        raise KeyError(attributes)
 
     with pytest.raises(InternalError):
         house.run(broken)

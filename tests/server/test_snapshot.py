@@ -61,7 +61,7 @@ async def test_events_wait_two_seconds_for_a_client_that_never_asks(desk: Desk) 
     began = time.monotonic()
     desk.task()
     await socket.event("reservation.created")
-    assert 1.5 < time.monotonic() - began <= 2.05
+    assert 1.5 < time.monotonic() - began < 2.5  # two seconds, and a busy machine
 
 
 async def test_snapshot_settles_before_its_events_are_released(open_desk: Open) -> None:
@@ -150,7 +150,7 @@ async def test_second_session_of_a_worker_does_not_wait_long_for_its_init(desk: 
     await first.event("init")
     began = time.monotonic()
     await second.event("init")
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 1.5  # half a second, and a busy machine
     # Now both are fetching: the first complete answer to the worker releases both.
     desk.task()
     await nina.reservations()
