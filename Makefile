@@ -19,7 +19,7 @@ setup: $(VENV)/.dev $(NPM)/node_modules/.stamp ## everything that the other targ
 demo: $(VENV)/.run ## a local TaskRouter, three workers and a few dozen tasks, live
 	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
 
-test: lint types ## what must pass for every change
+test: setup lint types ## what must pass for every change
 	@echo "==> tests, two at a time"
 	@$(PYTEST) -n 2 --dist worksteal
 
@@ -74,12 +74,13 @@ $(NPM)/node_modules/.stamp: $(NPM)/package.json $(NPM)/package-lock.json | node-
 
 python-is-new-enough:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "taskrouter-worker needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1 || echo missing)."; \
+	  found=$$("$(PYTHON)" --version 2>/dev/null | head -n 1); \
+	  echo "taskrouter-worker needs Python 3.11 or newer; here it is: $${found:-missing}."; \
 	  echo "Install one, or name it: make PYTHON=/path/to/python3.11 ..."; exit 1; } >&2
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' has no venv module (on Debian: apt-get install python3-venv)."; exit 1; } >&2
 
 node-is-new-enough:
 	@node -e 'process.exit(+(parseInt(process.versions.node, 10) < 18))' 2>/dev/null && npm --version >/dev/null 2>&1 || { \
-	  echo "The tests drive the official JavaScript SDK: they need Node 18 or newer with npm; here it is $$(node --version 2>/dev/null || echo missing)."; \
+	  echo "The tests drive the official JavaScript SDK: they need Node 18 or newer with npm; here it is: $$(node --version 2>/dev/null || echo missing)."; \
 	  echo "Install it (https://nodejs.org, or your distribution's nodejs and npm). 'make demo' works without it."; exit 1; } >&2

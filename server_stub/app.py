@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import socket
@@ -248,23 +249,43 @@ class StubServer:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=4_096)
         try:
             self._port = listener.getsockname()[1]
-            runner = web.AppRunner(
-                self._app(),
-                access_log=None,  # it would show tokens: they are in the websocket's address
-                logger=_quiet_logger(),
-                shutdown_timeout=SHUTDOWN_SECONDS,
-                max_line_size=MAX_HEADER,
-                max_field_size=MAX_HEADER,
-            )
-            await runner.setup()
-            self._runner = runner
+            runner = await self._begin()
             await web.SockSite(runner, listener, ssl_context=tls, backlog=4_096).start()
         except BaseException:
             listener.close()
             await self.stop()
             raise
-        self._runtime.adopt(self._default)
         log.info("listening on port %d", self._port)
+
+    async def start_without_listening(self) -> Callable[[], asyncio.BaseProtocol]:
+        """Serve whatever connection is handed to the returned protocol factory, instead of a port's.
+
+        For tests that bring a network of their own. It ends with `stop` as well, and either way of
+        starting may follow: sessions are gone then, everything else is still there.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the server runs already")
+        runner = await self._begin()
+        server = runner.server
+        if server is None:  # set up a moment ago
+            raise RuntimeError("aiohttp made no server")
+        return server
+
+    async def _begin(self) -> web.AppRunner:
+        runner = web.AppRunner(
+            self._app(),
+            access_log=None,  # it would show tokens: they are in the websocket's address
+            logger=_quiet_logger(),
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+        )
+        await runner.setup()
+        self._runner = runner
+        self._sessions.open()
+        self._runtime.open()
+        self._runtime.adopt(self._default)
+        return runner
 
     async def stop(self) -> None:
         """Close every session with 1001, then everything else. Takes two seconds at most; idempotent."""

@@ -31,7 +31,7 @@ class FaultyFrame:
 class FrameFault:
     """What happens to a frame: `delay` seconds first, then the action."""
 
-    action: Literal["send", "drop", "cut_before", "cut_after"] = "send"
+    action: Literal["send", "duplicate", "drop", "cut_before", "cut_after"] = "send"
     delay: float = 0.0
     replace: bytes | None = None  # sent in its place, garbage included
 

@@ -147,8 +147,14 @@ class Runtime:
         for workspace in list(self.account.workspaces.values()):
             self.settle(workspace)
 
+    def open(self) -> None:
+        """Look after every workspace's deadlines from now on."""
+        self._closed = False
+        for workspace in self.account.workspaces.values():
+            self._arm(workspace, _MIN_DELAY)
+
     def close(self) -> None:
-        """Forget every deadline."""
+        """Forget every deadline, until `open`."""
         self._closed = True
         for timer in self._timers.values():
             timer.handle.cancel()

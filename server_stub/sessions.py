@@ -318,6 +318,10 @@ class Sessions:
                 if session.workspace is workspace:
                     self._end(session, CloseCode.NOT_ALLOWED, "the workspace was deleted")
 
+    def open(self) -> None:
+        """Let sessions in."""
+        self._all_ended = None
+
     async def close(self) -> None:
         """End every session because the server shuts down. Moves no worker. Takes about a second at most."""
         self._all_ended = asyncio.Event()
@@ -482,6 +486,8 @@ class Sessions:
                 return
             data = data if fault.replace is None else fault.replace
         await session.ws.send_frame(data, WSMsgType.TEXT)
+        if fault is not None and fault.action == "duplicate":
+            await session.ws.send_frame(data, WSMsgType.TEXT)
         if fault is not None and fault.action == "cut_after" and session.transport is not None:
             session.transport.close()  # sends what is buffered first; abort() would lose the frame
 

@@ -18,6 +18,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import anyio
@@ -42,6 +43,17 @@ SLOW_HANDLER_SECONDS = 0.1
 
 EventName = TypeVar("EventName", bound=str)
 H = TypeVar("H", bound=Handler)
+
+@dataclass(frozen=True, slots=True)
+class _Emission:
+    source: object
+    args: tuple[object, ...]
+    origin: Origin
+
+
+# A coroutine handler begins after later events may have been emitted: what it reads must be its own
+# event's. Tasks and callbacks take the context along in which they were scheduled.
+_emission: contextvars.ContextVar[_Emission | None] = contextvars.ContextVar("emission", default=None)
 
 _inside_handler: contextvars.ContextVar[object] = contextvars.ContextVar("inside_handler", default=None)
 
@@ -154,14 +166,9 @@ class Dispatcher:
 
 
 class Emitter(Generic[EventName]):
-    """Something that the application can listen to.
+    """Something that the application can listen to."""
 
-    Attributes:
-        origin: where the latest emission came from: ``event`` (pushed), ``snapshot`` (it was there
-            at the start) or ``resync`` (found after a gap in the connection).
-    """
-
-    __slots__ = ("_dispatcher", "_emitter", "_wrapped", "origin")
+    __slots__ = ("_dispatcher", "_emitter", "_origin", "_wrapped")
 
     EVENTS: ClassVar[frozenset[str]] = frozenset()
 
@@ -169,7 +176,19 @@ class Emitter(Generic[EventName]):
         self._dispatcher = dispatcher
         self._emitter: EventEmitter | None = None
         self._wrapped: dict[tuple[str, Handler], list[Handler]] = {}
-        self.origin: Origin = "event"
+        self._origin: Origin = "event"
+
+    @property
+    def origin(self) -> Origin:
+        """Where the emission came from that a handler was called for; elsewhere, the latest one.
+
+        ``event``: it was pushed. ``snapshot``: it was there at the start. ``resync``: it was found
+        after a gap in the connection.
+        """
+        emission = _emission.get()
+        if emission is not None and (self is emission.source or any(self is arg for arg in emission.args)):
+            return emission.origin
+        return self._origin
 
     @overload
     def on(self, event: EventName) -> Callable[[H], H]: ...
@@ -311,9 +330,15 @@ class Emitter(Generic[EventName]):
         return bool(listeners)
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
-        self.origin = origin
+        for emitter in (self, *args):
+            if isinstance(emitter, Emitter):
+                emitter._origin = origin
         if self._emitter is not None:
-            self._emitter.emit(event, *args)
+            token = _emission.set(_Emission(self, args, origin))
+            try:
+                self._emitter.emit(event, *args)
+            finally:
+                _emission.reset(token)
 
 
 def _is_coroutine_function(handler: Handler) -> bool:

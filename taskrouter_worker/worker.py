@@ -592,9 +592,6 @@ class _Events:
             return
         if event == "reservationCreated" and origin == "snapshot" and not worker._emit_existing:
             return
-        for arg in args:
-            if isinstance(arg, Emitter):
-                arg.origin = origin
         worker._emit(event, *(args or (worker,)), origin=origin)
 
     def disconnected(self, disconnect: Disconnect) -> None:

@@ -13,4 +13,4 @@ def examples(normal: int) -> int:
 
     For tests whose examples are dear or cheap; the others follow the profile by themselves.
     """
-    return max(1, normal * settings.default.max_examples // NORMAL)
+    return max(1, normal * settings().max_examples // NORMAL)

@@ -21,7 +21,7 @@ from taskrouter_worker.terms import (
 )
 
 from .dispatch import Dispatcher, Fact
-from .lifecycle import move_reservation, move_task, move_transfer
+from .lifecycle import RESERVATION_EVENTS, move_reservation, move_task, move_transfer
 from .model import Activity, Reservation, Task, TaskQueue, Worker, Workflow
 from .routing import demand_of, task_resolver
 from .state import WorkspaceState
@@ -105,7 +105,7 @@ class Engine:
         self._arm_step(task)
 
     def cancel(self, task: Task, reason: str | None) -> None:
-        """T7, T8: the task ends, and each pending reservation with it."""
+        """The task ends, and each pending reservation with it."""
         pending = [r for r in task.live_reservations if r.status is ReservationStatus.PENDING]
         for reservation in pending:
             self._move(reservation, ReservationStatus.CANCELED)
@@ -115,7 +115,7 @@ class Engine:
         self._give_back_activities(pending)
 
     def wrap(self, task: Task, reason: str | None) -> None:
-        """T5: the work is over, what is left is the wrapping up."""
+        """The work is over; what is left is to wrap up."""
         self.cancel_transfer(task)
         accepted = [r for r in task.live_reservations if r.status is ReservationStatus.ACCEPTED]
         for reservation in accepted:
@@ -128,7 +128,7 @@ class Engine:
         self._tell_each(accepted)
 
     def complete(self, task: Task, reason: str | None) -> None:
-        """T6: the task ends, and each reservation with it."""
+        """The task ends, and each reservation with it."""
         self.cancel_transfer(task)
         live = task.live_reservations
         for reservation in live:
@@ -138,7 +138,7 @@ class Engine:
         self._tell_each(live)
 
     def delete(self, task: Task, event: EventType) -> None:
-        """T15, T16: the task is gone at once. What was pending is canceled, what was accepted completed."""
+        """The task is gone at once. What was pending is canceled, what was accepted is completed."""
         if task.transfer is not None:
             self.cancel_transfer(task)
         live = task.live_reservations
@@ -156,7 +156,7 @@ class Engine:
     # -------------------------------------------------------- reservations
 
     def accept(self, reservation: Reservation, activity: Activity | None) -> None:
-        """T4, R2: the task is the worker's; every other pending reservation of it is rescinded."""
+        """The task is the worker's; every other pending reservation of it is rescinded."""
         task, single = reservation.task, not self._state.multi_task_enabled
         rescinded = [
             r
@@ -179,7 +179,7 @@ class Engine:
         self._give_back_activities(rescinded)
 
     def reject(self, reservation: Reservation, activity: Activity | None) -> None:
-        """R3: the worker does not take the task."""
+        """The worker does not take the task."""
         reservation.task.rejections += 1
         self._move(reservation, ReservationStatus.REJECTED)
         self._state.record(EventType.RESERVATION_REJECTED, reservation, to=(reservation.worker.sid,))
@@ -190,7 +190,7 @@ class Engine:
         self._declined(reservation)
 
     def cancel_reservation(self, reservation: Reservation, reason_code: int | None) -> None:
-        """R5 for one reservation: nobody could be told of it, so it goes back to its queue."""
+        """Nobody could be told of the reservation: the task goes back to its queue."""
         reservation.canceled_reason_code = reason_code
         self._move(reservation, ReservationStatus.CANCELED)
         self._state.record(
@@ -203,7 +203,7 @@ class Engine:
         self._declined(reservation)
 
     def wrap_reservation(self, reservation: Reservation) -> None:
-        """R7: as T5 unless another worker still works on the task."""
+        """The task wraps up with it, unless another worker is still at work on the task."""
         task = reservation.task
         self._cancel_outgoing_transfer(reservation)
         if all(
@@ -216,7 +216,7 @@ class Engine:
         self._tell(reservation)
 
     def complete_reservation(self, reservation: Reservation) -> None:
-        """R8, R9: as T6 if it is the task's last open reservation."""
+        """The task completes with its last open reservation."""
         task = reservation.task
         self._cancel_outgoing_transfer(reservation)
         others = [r for r in task.live_reservations if r is not reservation]
@@ -484,7 +484,7 @@ class Engine:
             self._set_timer(task.step_deadline, _Timer.STEP, task)
 
     def _declined(self, reservation: Reservation) -> None:
-        """T3, T12: what becomes of the task when a pending reservation ended without acceptance."""
+        """What becomes of the task when a pending reservation ended without acceptance."""
         task, limits = reservation.task, self._state.limits
         rejected = reservation.status is ReservationStatus.REJECTED
         if rejected and task.rejections >= limits.max_rejections:
@@ -520,7 +520,8 @@ class Engine:
         at = self.next_deadline()
         if at is None or at > self._state.moment:
             return False
-        _, _, timer, entity = heapq.heappop(self._deadlines)
+        # It stays in the heap: carrying it out makes it void, and one that broke is still due.
+        _, _, timer, entity = self._deadlines[0]
         match entity:
             case Reservation():
                 self._time_out_reservation(entity)
@@ -543,7 +544,7 @@ class Engine:
                 self.cancel(task, _REASON_TTL)
 
     def _time_out_reservation(self, reservation: Reservation) -> None:
-        """R4: nobody answered. The worker goes to the timeout activity, in multitasking too."""
+        """Nobody answered in time: the worker goes to the timeout activity, in multitasking too."""
         self._move(reservation, ReservationStatus.TIMEOUT)
         self._tell(reservation)
         self.set_activity(reservation.worker, self._state.timeout_activity)
@@ -596,7 +597,7 @@ class Engine:
 
     def _tell(self, reservation: Reservation, event: EventType | None = None) -> None:
         if event is None:
-            event = _TOLD_BY[reservation.status]
+            event = RESERVATION_EVENTS[reservation.status]
         self._state.record(event, reservation, to=(reservation.worker.sid,))
 
     def _tell_each(self, reservations: Iterable[Reservation]) -> None:
@@ -630,24 +631,11 @@ class Engine:
         self._set_timer(task.ended_at + self._state.limits.retention_seconds, _Timer.PURGE, task)
 
     def _forget(self, task: Task) -> None:
-        """T14: the task answers no more, nor do its reservations."""
+        """The task answers no more, nor do its reservations."""
         del self._state.tasks[task.sid]
         for sid, reservation in task.reservations.items():
             del self._state.reservations[sid]
             reservation.worker.reservations.pop(sid, None)
-
-
-_TOLD_BY = {
-    ReservationStatus.PENDING: EventType.RESERVATION_CREATED,
-    ReservationStatus.ACCEPTED: EventType.RESERVATION_ACCEPTED,
-    ReservationStatus.REJECTED: EventType.RESERVATION_REJECTED,
-    ReservationStatus.TIMEOUT: EventType.RESERVATION_TIMEOUT,
-    ReservationStatus.CANCELED: EventType.RESERVATION_CANCELED,
-    ReservationStatus.RESCINDED: EventType.RESERVATION_RESCINDED,
-    ReservationStatus.WRAPPING: EventType.RESERVATION_WRAPUP,
-    ReservationStatus.COMPLETED: EventType.RESERVATION_COMPLETED,
-}
-"""The event that tells of a reservation's status."""
 
 
 def is_direct(task: Task) -> bool:

@@ -16,6 +16,7 @@ from .errors import IllegalTransition, Rescinded
 from .model import Reservation, Task, Transfer
 
 __all__ = [
+    "RESERVATION_EVENTS",
     "RESERVATION_MOVES",
     "TASK_MOVES",
     "TRANSFER_MOVES",
@@ -47,6 +48,11 @@ RESERVATION_MOVES: Final[Mapping[ReservationStatus, Mapping[ReservationStatus, E
     ReservationStatus.RESCINDED: {},
     ReservationStatus.COMPLETED: {},
 }
+
+RESERVATION_EVENTS: Final[Mapping[ReservationStatus, EventType]] = {
+    status: event for moves in RESERVATION_MOVES.values() for status, event in moves.items()
+}
+"""The event that tells of a reservation's present status; a new one has `reservation.created`."""
 
 TASK_MOVES: Final[Mapping[TaskStatus, Mapping[TaskStatus, EventType | None]]] = {
     TaskStatus.PENDING: {

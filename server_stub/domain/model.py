@@ -40,7 +40,7 @@ JsonObject = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """TaskRouter's limits and timers, in seconds where they are times (domain reference, 4.5, 11).
+    """TaskRouter's limits and timers, in seconds where they are times.
 
     `max_rejections` is 10 as on the worker reservation page; a later note of the vendor says 1,000.
     `routing_target_seconds` is our choice: the vendor does not publish it.

@@ -32,6 +32,14 @@ __all__ = ["Workspace"]
 _MAX_PRIORITY = 2_147_483_647
 _MAX_TASK_TIMEOUT = 1_209_600  # seconds: two weeks
 
+_ASKED_FOR = (
+    ReservationStatus.ACCEPTED,
+    ReservationStatus.REJECTED,
+    ReservationStatus.WRAPPING,
+    ReservationStatus.COMPLETED,
+)
+"""What a client may ask a reservation to become; the others are the engine's."""
+
 
 class Workspace(ConfiguredWorkspace):
     """Workers, tasks and reservations of one workspace, and the rules that bring them together."""
@@ -448,24 +456,20 @@ class Workspace(ConfiguredWorkspace):
         self._refuse_stale(sid, reservation.version, if_match)
         wanted = arguments.choice("ReservationStatus", status, ReservationStatus)
         activity = self._move_with(wanted, worker_activity_sid)
+        if wanted not in _ASKED_FOR:
+            raise InvalidArgument(
+                f"ReservationStatus is not valid: expected one of {', '.join(_ASKED_FOR)}, got '{wanted}'"
+            )
+        check_reservation(reservation, wanted)
         match wanted:
             case ReservationStatus.ACCEPTED:
-                check_reservation(reservation, wanted)
                 self._engine.accept(reservation, activity)
             case ReservationStatus.REJECTED:
-                check_reservation(reservation, wanted)
                 self._engine.reject(reservation, activity)
             case ReservationStatus.WRAPPING:
-                check_reservation(reservation, wanted)
                 self._engine.wrap_reservation(reservation)
-            case ReservationStatus.COMPLETED:
-                check_reservation(reservation, wanted)
-                self._engine.complete_reservation(reservation)
             case _:
-                raise InvalidArgument(
-                    "ReservationStatus is not valid: expected accepted, rejected, wrapping or completed, "
-                    f"got '{wanted}'"
-                )
+                self._engine.complete_reservation(reservation)
         return reservation
 
     def cancel_reservation(self, sid: str, *, reason_code: int | None = None) -> Reservation:

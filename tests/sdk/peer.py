@@ -332,11 +332,13 @@ def _matches(path: str, request: Request) -> bool:
     return re.search(path, f"{request.method} {request.path}") is not None
 
 
-def virtual_worker(peer: Peer, first_token: str | None = None, **options: Any) -> Worker:
+def virtual_worker(
+    peer: Peer, first_token: str | None = None, *, kind: type[Worker] = Worker, **options: Any
+) -> Worker:
     """A Worker whose two seams lead to `peer`. Everything above them is the real thing."""
     options.setdefault("reconnect_backoff", lambda _: 1.0)
     options.setdefault("clock", LoopClock())
-    worker = Worker(first_token or token(), **options)
+    worker = kind(first_token or token(), **options)
     transport = _Transport(peer)
     worker._transport = worker._commands._transport = transport
     worker._session._signaling = peer
