@@ -191,6 +191,8 @@ class EventBridge:
             await response.prepare(request)
             await response.write_eof()
             written = True
+        except ConnectionError:
+            log.info("the client of %s was gone before its answer", request.path)
         finally:
             timer.cancel()
             if written:

@@ -100,7 +100,8 @@ class Wheel(Generic[S]):
 
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
-        now = math.floor((loop.time() - self._start) / self._tick_seconds)
+        # The timer was set for the next tick: at least that one is due, whatever the division rounds to.
+        now = max(self._tick + 1, math.floor((loop.time() - self._start) / self._tick_seconds))
         # After a long halt each slot still gets one beat, not one for every missed round.
         first = max(self._tick + 1, now - len(self._slots) + 1)
         for tick in range(self._tick + 1, now + 1):

@@ -117,7 +117,8 @@ def check_attributes(value: object, name: str = "attributes") -> Mapping[str, ob
     if not all(isinstance(key, str) for key in mapping):
         raise TypeError(f"{name} must have str keys, got {list(mapping)!r}")
     try:
-        json.dumps(mapping, allow_nan=False)
+        json.dumps(mapping, allow_nan=False)  # which refuses what msgspec changes silently: NaN, dates
+        msgspec.json.encode(mapping)  # as it will travel
     except TypeError as error:
         raise TypeError(f"{name} cannot be shown as JSON: {error}") from None
     except (ValueError, RecursionError) as error:

@@ -3,8 +3,9 @@
 Each live object is an `Emitter`; a pyee emitter behind it is made with the first handler, so that
 an object nobody listens to costs nothing. All emitters of one worker share one `Dispatcher`, which
 
-* calls plain functions at once, inside the reader's step, and times them;
-* starts coroutines as tasks of the worker's task group, in the order of the events;
+* makes the emissions in the order of the events, each after the handlers of the one before have begun;
+* calls plain functions within the emission, and times them;
+* starts coroutines as tasks of the worker's task group;
 * keeps the application's exceptions away from the reader and from the other handlers.
 """
 
@@ -17,6 +18,7 @@ import inspect
 import logging
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, overload
@@ -27,9 +29,9 @@ from pyee.base import EventEmitter
 
 from ._endpoints import check_int
 from ._streams import OVERFLOWS, EventStream, Overflow
-from .errors import HandlerError
+from .errors import HandlerError, NotConnectedError
 
-__all__ = ["Dispatcher", "Emitter", "Handler", "Origin"]
+__all__ = ["Dispatcher", "Emitter", "Handler", "Listenable", "Origin"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ SLOW_HANDLER_SECONDS = 0.1
 
 EventName = TypeVar("EventName", bound=str)
 H = TypeVar("H", bound=Handler)
+
 
 @dataclass(frozen=True, slots=True)
 class _Emission:
@@ -68,49 +71,77 @@ class Dispatcher:
     def __init__(self, report: Callable[[HandlerError], None]) -> None:
         self._report = report
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._behind = 0  # handlers that were scheduled and have not begun
+        self._unstarted = 0  # coroutines that were scheduled and have not begun
+        self._queue: deque[tuple[contextvars.Context, Callable[[], None]]] = deque()  # emissions to be made
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
+        self.waiting: set[asyncio.Future[object]] = set()  # those of `wait_for`
+        self._closed = False
 
     def open(self, tasks: anyio.abc.TaskGroup) -> None:
         """Coroutine handlers run in `tasks` from now on."""
         self._tasks = tasks
 
     def close(self) -> None:
-        """Start no coroutine handler any more, and end the event streams."""
+        """Start no coroutine handler any more, and end those who wait for an event, the streams included."""
         self._tasks = None
+        self._closed = True
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(_never())
         for stream in list(self.streams):
             stream.end()
 
+    def expect(self) -> asyncio.Future[object]:
+        """A future for an event to come; it fails when the worker closes first. Discard it from `waiting`.
+
+        Raises:
+            NotConnectedError: the worker has closed.
+        """
+        if self._closed:
+            raise _never()
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.waiting.add(future)
+        return future
+
     async def idle(self) -> None:
-        """Wait until no handler runs."""
+        """Wait until no handler runs and no emission is left to be made."""
         await self._idle.wait()
 
     def called_from_handler(self) -> bool:
         """Whether the caller is, directly or not, a coroutine handler of this dispatcher."""
         return _inside_handler.get() is self
 
-    def run(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
-        """Call `handler`, after every handler that was scheduled before."""
-        if self._behind:
-            # A coroutine that was scheduled has not begun. Callbacks and first steps of tasks run in
-            # the order in which they were scheduled, so this keeps the order of the events.
-            self._behind += 1
-            asyncio.get_running_loop().call_soon(self._run_behind, source, event, handler, args)
+    def emit(self, deliver: Callable[[], None]) -> None:
+        """Make an emission, after every handler that was scheduled before has begun.
+
+        `deliver` looks up the listeners when it is called: the handler of an event may still be
+        about to register those of the next one.
+        """
+        if self._unstarted or self._queue:
+            self._queue.append((contextvars.copy_context(), deliver))
+            self._idle.clear()
         else:
-            self._call(source, event, handler, args)
+            deliver()
+
+    def _catch_up(self) -> None:
+        while self._queue and not self._unstarted:
+            context, deliver = self._queue.popleft()
+            context.run(deliver)
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if not self._running and not self._queue:
+            self._idle.set()
 
     def start(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
         """Start the coroutine function `handler` as a task."""
         self._spawn(source, event, handler, functools.partial(handler, *args))
 
-    def _run_behind(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
-        self._behind -= 1
-        self._call(source, event, handler, args)
-
-    def _call(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+    def run(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
+        """Call `handler` now, inside the emission."""
         began = time.perf_counter()
         try:
             result = handler(*args)
@@ -135,13 +166,16 @@ class Dispatcher:
                 "the handler %s of %r was not started: the worker is closed", _name(handler), event
             )
             return
-        self._behind += 1
+        self._unstarted += 1
         self._running += 1
         self._idle.clear()
         self._tasks.start_soon(self._guard, source, event, handler, begin, name=f"{event}: {_name(handler)}")
 
     async def _guard(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
-        self._behind -= 1
+        self._unstarted -= 1
+        if not self._unstarted:
+            # The next emission comes when this handler has taken its first step.
+            asyncio.get_running_loop().call_soon(self._catch_up)
         _inside_handler.set(self)
         try:
             pending = begin()
@@ -151,8 +185,7 @@ class Dispatcher:
             self._failed(source, event, handler, error)
         finally:
             self._running -= 1
-            if not self._running:
-                self._idle.set()
+            self._check_idle()
 
     def _failed(self, source: object, event: str, handler: Handler, error: Exception) -> None:
         failure = HandlerError(
@@ -190,6 +223,74 @@ class Emitter(Generic[EventName]):
             return emission.origin
         return self._origin
 
+    def remove_listener(self, event: EventName, handler: Handler) -> None:
+        """Take back one registration of `handler`; one that is not there is left alone."""
+        wrapped = self._wrapped.get((event, handler))
+        if wrapped and self._emitter is not None:
+            call = wrapped.pop()
+            if not wrapped:
+                del self._wrapped[event, handler]
+            if call in self._emitter.listeners(event):
+                self._emitter.remove_listener(event, call)
+
+    def _check_event(self, event: str) -> None:
+        if event not in self.EVENTS:
+            known = ", ".join(sorted(self.EVENTS))
+            raise ValueError(f"{type(self).__name__} has no event {event!r}; its events are: {known}")
+
+    def _add(self, event: EventName, handler: H, *, once: bool) -> H:
+        if not callable(handler):
+            raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
+        if self._emitter is None:
+            self._emitter = EventEmitter()
+        run = self._dispatcher.start if _is_coroutine_function(handler) else self._dispatcher.run
+
+        def call(*args: object) -> None:
+            if once:
+                self._forget(event, handler, call)
+            run(self, event, handler, args)
+
+        self._wrapped.setdefault((event, handler), []).append(call)
+        (self._emitter.once if once else self._emitter.on)(event, call)
+        return handler
+
+    def _forget(self, event: str, handler: Handler, call: Handler) -> None:
+        wrapped = self._wrapped.get((event, handler), [])
+        if call in wrapped:
+            wrapped.remove(call)
+            if not wrapped:
+                del self._wrapped[event, handler]
+
+    def _has_listeners(self, event: str) -> bool:
+        if self._emitter is None:
+            return False
+        listeners = cast("list[Handler]", self._emitter.listeners(event))  # pyee leaves it open
+        return bool(listeners)
+
+    def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
+        self._dispatcher.emit(functools.partial(self._deliver, event, args, origin))
+
+    def _deliver(self, event: str, args: tuple[object, ...], origin: Origin) -> None:
+        for emitter in (self, *args):
+            if isinstance(emitter, Emitter):
+                emitter._origin = origin
+        if self._emitter is not None:
+            token = _emission.set(_Emission(self, args, origin))
+            try:
+                self._emitter.emit(event, *args)
+            finally:
+                _emission.reset(token)
+
+
+class Listenable(Emitter[EventName]):
+    """What the application calls to listen: the implementation behind each class's signatures.
+
+    The live objects name a class of `_signatures` as their base, which is this one at run time and tells
+    type checkers what each event's handlers take.
+    """
+
+    __slots__ = ()
+
     @overload
     def on(self, event: EventName) -> Callable[[H], H]: ...
     @overload
@@ -214,16 +315,6 @@ class Emitter(Generic[EventName]):
         """Like `on`, for the next `event` only."""
         return self._register(event, handler, once=True)
 
-    def remove_listener(self, event: EventName, handler: Handler) -> None:
-        """Take back one registration of `handler`; one that is not there is left alone."""
-        wrapped = self._wrapped.get((event, handler))
-        if wrapped and self._emitter is not None:
-            call = wrapped.pop()
-            if not wrapped:
-                del self._wrapped[event, handler]
-            if call in self._emitter.listeners(event):
-                self._emitter.remove_listener(event, call)
-
     async def wait_for(
         self, *events: EventName, timeout: float | None = None
     ) -> Any:  # Any: the event's argument
@@ -235,11 +326,14 @@ class Emitter(Generic[EventName]):
 
         Raises:
             TimeoutError: none came in time.
+            NotConnectedError: the worker was closed, so that none can come.
             ValueError: there is no such event, or none was given.
         """
         if not events:
             raise ValueError("wait_for needs at least one event name")
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        for event in events:
+            self._check_event(event)
+        future = self._dispatcher.expect()
 
         def arrived(*args: object) -> None:
             if not future.done():
@@ -251,6 +345,7 @@ class Emitter(Generic[EventName]):
             async with asyncio.timeout(timeout):
                 return await future
         finally:
+            self._dispatcher.waiting.discard(future)
             for event in events:
                 self.remove_listener(event, arrived)
 
@@ -289,56 +384,15 @@ class Emitter(Generic[EventName]):
         self._dispatcher.streams.add(stream)
         return stream
 
-    def _check_event(self, event: str) -> None:
-        if event not in self.EVENTS:
-            known = ", ".join(sorted(self.EVENTS))
-            raise ValueError(f"{type(self).__name__} has no event {event!r}; its events are: {known}")
-
     def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:
         self._check_event(event)
         if handler is None:
             return functools.partial(self._add, event, once=once)
         return self._add(event, handler, once=once)
 
-    def _add(self, event: EventName, handler: H, *, once: bool) -> H:
-        if not callable(handler):
-            raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
-        if self._emitter is None:
-            self._emitter = EventEmitter()
-        run = self._dispatcher.start if _is_coroutine_function(handler) else self._dispatcher.run
 
-        def call(*args: object) -> None:
-            if once:
-                self._forget(event, handler, call)
-            run(self, event, handler, args)
-
-        self._wrapped.setdefault((event, handler), []).append(call)
-        (self._emitter.once if once else self._emitter.on)(event, call)
-        return handler
-
-    def _forget(self, event: str, handler: Handler, call: Handler) -> None:
-        wrapped = self._wrapped.get((event, handler), [])
-        if call in wrapped:
-            wrapped.remove(call)
-            if not wrapped:
-                del self._wrapped[event, handler]
-
-    def _has_listeners(self, event: str) -> bool:
-        if self._emitter is None:
-            return False
-        listeners = cast("list[Handler]", self._emitter.listeners(event))  # pyee leaves it open
-        return bool(listeners)
-
-    def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
-        for emitter in (self, *args):
-            if isinstance(emitter, Emitter):
-                emitter._origin = origin
-        if self._emitter is not None:
-            token = _emission.set(_Emission(self, args, origin))
-            try:
-                self._emitter.emit(event, *args)
-            finally:
-                _emission.reset(token)
+def _never() -> NotConnectedError:
+    return NotConnectedError("the event can never come: the worker was disconnected")
 
 
 def _is_coroutine_function(handler: Handler) -> bool:

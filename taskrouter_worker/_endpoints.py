@@ -14,6 +14,7 @@ __all__ = [
     "check_int",
     "check_seconds",
     "event_bridge_urls",
+    "shown_url",
     "warn_retired_edge",
 ]
 
@@ -30,15 +31,19 @@ def check_bool(name: str, value: object) -> None:
 def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {type(value).__name__}: {value!r}")
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{name} must be a URL with {' or '.join(schemes)}, got {_shown(value)!r}")
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in schemes and parts.hostname and not parts.fragment and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        right = False
+    if not right:
+        raise ValueError(f"{name} must be a URL with {' or '.join(schemes)}, got {shown_url(value)!r}")
     return value
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL as an error may show it: no query, no credentials."""
-    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])
+    return re.sub(r"//[^/]*@", "//***@", url.partition("?")[0])
 
 
 def event_bridge_urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:
@@ -107,4 +112,5 @@ def check_connection_options(ssl_context: object, proxy: object) -> None:
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise TypeError(f"ssl_context must be an ssl.SSLContext, got {type(ssl_context).__name__}")
     if proxy is not None and proxy is not True:
-        _check_url("proxy", proxy, ("http", "https", "socks5", "socks5h"))
+        # No SOCKS: aiohttp does not speak it.
+        _check_url("proxy", proxy, ("http", "https"))

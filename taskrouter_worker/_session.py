@@ -55,6 +55,9 @@ STABLE_SECONDS: Final = 10.0
 """A session that was ready for so long resets the backoff; a shorter one does not."""
 
 MAX_BARREN_HANDSHAKES: Final = 5
+IN_FLIGHT_SECONDS: Final = 120.0
+"""Frames this old may still have been on their way when a connection broke."""
+
 EXPIRY_MARGIN: Final = 5.0
 """`tokenExpired` comes this many seconds before the token's end, as in the JavaScript SDK."""
 
@@ -172,7 +175,8 @@ class Session:
         self._closing = False
         self._synchronised = False  # whether there was ever a snapshot
         self._first_connection = True
-        self._gap_began: float | None = None  # wall clock
+        self._gap_began: float | None = None  # by the server's clock
+        self._first_seen = 0.0  # the first snapshot, by the server's clock
         self._token_changed = anyio.Event()
         self._expired = False
         self._expiry: asyncio.TimerHandle | None = None
@@ -280,7 +284,10 @@ class Session:
 
     def _left(self, attempt: _Attempt, disconnect: Disconnect, *, will_reconnect: bool = False) -> None:
         if attempt.ready_at is not None and self._gap_began is None:
-            self._gap_began = self._clock.now() - attempt.silent_for
+            # Frames of a while before may have been lost on the way as well. What is known is told apart.
+            self._gap_began = max(
+                self._server_now() - attempt.silent_for - IN_FLIGHT_SECONDS, self._first_seen
+            )
         logger.info(
             "disconnected: %s (%s%s)",
             disconnect.message,
@@ -380,6 +387,8 @@ class Session:
 
         def live() -> bool:
             first, self._synchronised = not self._synchronised, True
+            if first:
+                self._first_seen = self._server_now()
             self._gap_began = None
             if attempt.ready_at is None:
                 attempt.ready_at = asyncio.get_running_loop().time()
@@ -434,13 +443,17 @@ class Session:
 
     # The token's life
 
+    def _server_now(self) -> float:
+        """What the server's clock shows, in epoch seconds; our own where it never told."""
+        if self._server_skew is not None:
+            return self._server_skew + asyncio.get_running_loop().time()
+        return self._clock.now()
+
     def _life_of(self, token: Token) -> float | None:
         """Seconds that a token given now has to live."""
         if token.expires_at is None:
             return self._lifetime
-        if self._server_skew is not None:
-            return token.expires_at - self._server_skew - asyncio.get_running_loop().time()
-        return token.expires_at - self._clock.now()
+        return token.expires_at - self._server_now()
 
     def _arm_expiry(self, lifetime: float | None) -> None:
         self._disarm_expiry()

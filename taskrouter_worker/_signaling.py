@@ -17,8 +17,9 @@ from urllib.parse import urlencode, urlsplit
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
+from ._endpoints import shown_url
 from ._token import Token
 from ._version import __version__
 from .errors import ConnectionFailedError
@@ -119,7 +120,17 @@ class Signaling:
         # Any: what websockets passes on to asyncio; `ssl=None` would be refused for wss.
         options: dict[str, Any] = {} if self._ssl is None else {"ssl": self._ssl}
         try:
-            websocket = await _Connect(
+            return await self._open(uri, options)
+        # ImportError and ValueError: a proxy that the environment names and the library cannot use.
+        except (OSError, EOFError, ImportError, ValueError, WebSocketException) as error:
+            failure = self._failure(error)
+        # Not raised inside `except`: it would keep the other as its context, and the library's errors
+        # hold the URL, and with it the token.
+        raise failure
+
+    async def _open(self, uri: str, options: dict[str, Any]) -> Connection:
+        return Connection(
+            await _Connect(
                 uri,
                 compression=None,  # on a LAN or loopback it costs twice the time and several times the memory
                 open_timeout=OPEN_SECONDS,
@@ -131,22 +142,24 @@ class Signaling:
                 logger=_quiet,
                 **options,
             )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise ConnectionFailedError(
-                f"{self._where()} refused the websocket with status {status}", status=status
-            ) from None
-        except InvalidURI:
-            raise ConnectionFailedError(f"{self._where()} is not a websocket URL") from None
-        except TimeoutError:
-            raise ConnectionFailedError(
-                f"{self._where()} did not open the websocket within {OPEN_SECONDS:g} s"
-            ) from None
-        except (OSError, InvalidHandshake, EOFError) as error:
-            # `from None`: some of the library's texts hold the URL, and with it the token.
-            reason = str(error) if isinstance(error, OSError) else type(error).__name__
-            raise ConnectionFailedError(f"cannot connect to {self._where()}: {reason}") from None
-        return Connection(websocket)
+        )
+
+    def _failure(self, error: Exception) -> ConnectionFailedError:
+        where = shown_url(self._url)
+        match error:
+            case InvalidStatus():
+                status = error.response.status_code
+                return ConnectionFailedError(
+                    f"{where} refused the websocket with status {status}", status=status
+                )
+            case InvalidURI():
+                return ConnectionFailedError(f"{where} is not a websocket URL")
+            case TimeoutError():
+                return ConnectionFailedError(f"{where} did not open the websocket within {OPEN_SECONDS:g} s")
+            case OSError() | ImportError():
+                return ConnectionFailedError(f"cannot connect to {where}: {error}")
+            case _:  # its text may hold the URL, or the proxy's password
+                return ConnectionFailedError(f"cannot connect to {where}: {type(error).__name__}")
 
     def _uri(self, token: Token, close_existing_sessions: bool) -> str:
         query = {
@@ -157,9 +170,6 @@ class Signaling:
         if self._offline_if_disconnected is not None:
             query["setWorkerOfflineIfDisconnected"] = _text(self._offline_if_disconnected)
         return f"{self._url}{'&' if '?' in self._url else '?'}{urlencode(query)}"
-
-    def _where(self) -> str:
-        return self._url.partition("?")[0]
 
 
 class _Connect(connect):

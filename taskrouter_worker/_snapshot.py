@@ -179,9 +179,8 @@ class SnapshotTaker:
                 snapshot.missed += [
                     fields
                     for fields in page.contents
-                    # Whole seconds, and two clocks: one a little too early is told apart by its SID.
                     if fields.reservation_status in RESERVATION_ENDED
-                    and (fields.date_created or 0) >= since - 2
+                    and (fields.date_created or 0) >= since
                     and not self._model.knows(fields.sid)
                 ]
                 after = page.after_sid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import jwt
@@ -24,8 +25,7 @@ class Token:
     def __init__(self, text: str) -> None:
         self._text = text
         claims = _claims(text)
-        exp = claims.get("exp")
-        self.expires_at = float(exp) if isinstance(exp, int | float) else None
+        self.expires_at = _epoch(claims.get("exp"))
         # An access token names it in its grant, a capability token at the top.
         sid = _inner(_inner(claims, "grants"), "task_router").get(
             "workspace_sid", claims.get("workspace_sid")
@@ -64,6 +64,16 @@ def _claims(text: str) -> dict[str, Any]:  # Any: a JWT's claims are free-form J
         return jwt.decode(text, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return {}
+
+
+def _epoch(value: object) -> float | None:
+    if not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _inner(claims: dict[str, Any], name: str) -> dict[str, Any]:

@@ -36,8 +36,9 @@ REQUEST_SECONDS = 15.0
 
 
 class _Failure(msgspec.Struct):
-    message: str | None = None
-    code: int | None = None
+    # object: a code of another kind must not hide the message.
+    message: object = None
+    code: object = None
 
 
 class _Envelope(msgspec.Struct):
@@ -96,6 +97,12 @@ class Transport:
                 "token": token.reveal(),
             }
         )
+        if self._session is not None and self._session.closed:
+            raise NetworkError(
+                f"{request.method} {request.path} cannot be sent: the http_session is closed",
+                method=request.method,
+                path=request.path,
+            )
         headers = {
             "apiVersion": request.api_version,
             "clientVersion": __version__,
@@ -123,18 +130,29 @@ class Transport:
                 method=request.method,
                 path=request.path,
             ) from error
+        except aiohttp.ClientHttpProxyError as error:
+            proxy_status = error.status
         except aiohttp.ClientError as error:
             raise NetworkError(
                 f"{request.method} {request.path} failed: {type(error).__name__}: {error}",
                 method=request.method,
                 path=request.path,
             ) from error
-        logger.debug("%s %s: %s", request.method, request.path, status)
-        if 200 <= status < 300:
-            return self._payload(text, request, status)
-        raise self._refusal(text, request, status, retry_after)
+        else:
+            logger.debug("%s %s: %s", request.method, request.path, status)
+            if 200 <= status < 300:
+                return self._payload(text, request, status)
+            raise self._refusal(text, request, status, retry_after)
+        # Not raised inside `except`: the proxy error's own text shows the proxy's password.
+        raise NetworkError(
+            f"{request.method} {request.path} failed: the proxy answered with status {proxy_status}",
+            method=request.method,
+            path=request.path,
+        )
 
     def _payload(self, text: bytes, request: Request, status: int) -> bytes:
+        if not text.strip():
+            return b"null"  # 204, or what some proxy left: the status says that it was done
         try:
             payload = bytes(_decode_envelope(text).payload)
         except DECODE_ERRORS as error:
@@ -153,9 +171,9 @@ class Transport:
             failure = _decode_failure(text)
         except DECODE_ERRORS:
             failure = _Failure()  # an error page of some proxy: the status tells enough
-        message = f"{request.method} {request.path}: status {status}" + (
-            f": {failure.message}" if failure.message else ""
-        )
+        reason = failure.message if isinstance(failure.message, str) else ""
+        code = failure.code if isinstance(failure.code, int) else None
+        message = f"{request.method} {request.path}: status {status}" + (f": {reason}" if reason else "")
         method, path = request.method, request.path
         if status == 429:
             return RateLimitedError(
@@ -163,7 +181,7 @@ class Transport:
                 method=method,
                 path=path,
                 status=status,
-                code=failure.code,
+                code=code,
                 retry_after=_seconds(retry_after),
             )
         kinds = {
@@ -172,8 +190,9 @@ class Transport:
             404: NotFoundError,
             412: VersionConflictError,
         }
-        kind = kinds.get(status, ServerError if status >= 500 or status < 400 else RequestInvalidError)
-        return kind(message, method=method, path=path, status=status, code=failure.code)
+        # 3xx counts as 4xx, as in the JavaScript SDK: a redirect that is not followed helps nobody.
+        kind = kinds.get(status, ServerError if status >= 500 else RequestInvalidError)
+        return kind(message, method=method, path=path, status=status, code=code)
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is not None:

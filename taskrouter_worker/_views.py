@@ -1,13 +1,27 @@
-"""What is shown of a worker and of a task, wherever it comes from: the properties over the wire's fields."""
+"""What is shown of each kind of object, wherever it comes from: the properties over the wire's fields."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from ._context import Attributes, moment, parse_attributes
-from .resources import TaskFields, WorkerFields
+from .resources import (
+    ActivityFields,
+    ReservationFields,
+    TaskFields,
+    TransferFields,
+    WorkerChannelFields,
+    WorkerFields,
+)
 
-__all__ = ["TaskView", "WorkerView"]
+__all__ = [
+    "ActivityView",
+    "ChannelView",
+    "ReservationView",
+    "TaskView",
+    "TransferView",
+    "WorkerView",
+]
 
 
 class WorkerView:
@@ -80,7 +94,9 @@ class TaskView:
 
     __slots__ = ()
 
-    _fields: TaskFields
+    @property
+    def _fields(self) -> TaskFields:
+        raise NotImplementedError
 
     @property
     def sid(self) -> str:
@@ -176,3 +192,260 @@ class TaskView:
     def version(self) -> str:
         """The version that commands carry when version checks are on."""
         return str(self._fields.version)
+
+
+class ReservationView:
+    """What `Reservation` and its synchronous counterpart have in common."""
+
+    __slots__ = ()
+
+    @property
+    def _fields(self) -> ReservationFields:
+        raise NotImplementedError
+
+    @property
+    def sid(self) -> str:
+        """``WR...``"""
+        return self._fields.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._fields.workspace_sid
+
+    @property
+    def worker_sid(self) -> str:
+        """``WK...``"""
+        return self._fields.worker_sid
+
+    @property
+    def status(self) -> str:
+        """A `ReservationStatus`: ``pending``, ``accepted``, ``wrapping``, or one of the ends."""
+        return self._fields.reservation_status
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that it waits for an answer, counted from `date_created`."""
+        timeout = self._fields.reservation_timeout
+        return timeout if isinstance(timeout, int | float) else None
+
+    @property
+    def canceled_reason_code(self) -> int | None:
+        """Why it was canceled, if the service says so."""
+        code = self._fields.canceled_reason_code
+        return code if isinstance(code, int) else None
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    @property
+    def version(self) -> str:
+        """The version that commands carry when version checks are on."""
+        return str(self._fields.version)
+
+
+class ChannelView:
+    """What `Channel` and its synchronous counterpart have in common."""
+
+    __slots__ = ()
+
+    @property
+    def _fields(self) -> WorkerChannelFields:
+        raise NotImplementedError
+
+    @property
+    def sid(self) -> str:
+        """``WC...``"""
+        return self._fields.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._fields.workspace_sid
+
+    @property
+    def worker_sid(self) -> str:
+        """``WK...``"""
+        return self._fields.worker_sid
+
+    @property
+    def task_channel_sid(self) -> str:
+        """``TC...``"""
+        return self._fields.task_channel_sid
+
+    @property
+    def task_channel_unique_name(self) -> str:
+        """Such as ``default`` or ``voice``."""
+        return self._fields.task_channel_unique_name
+
+    @property
+    def capacity(self) -> int:
+        """How many reservations the worker may hold on this channel; 0 means none."""
+        return self._fields.configured_capacity
+
+    @property
+    def available(self) -> bool:
+        """The switch: False stops new reservations on this channel."""
+        return bool(self._fields.available)
+
+    @property
+    def assigned_tasks(self) -> int:
+        """Accepted reservations, as of the latest snapshot or channel event: no other event tells it."""
+        return self._fields.assigned_tasks
+
+    @property
+    def available_capacity_percentage(self) -> float:
+        """Free share of the capacity, 0 to 100, as of the latest snapshot or channel event."""
+        return self._fields.available_capacity_percentage
+
+    @property
+    def last_reserved_time(self) -> datetime | None:
+        """When a task was last reserved, as of the latest snapshot or channel event; None for never."""
+        milliseconds = self._fields.last_reserved_time
+        return None if not milliseconds else moment(milliseconds / 1000)
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+
+class ActivityView:
+    """What `Activity` and its synchronous counterpart have in common."""
+
+    __slots__ = ()
+
+    @property
+    def _fields(self) -> ActivityFields:
+        raise NotImplementedError
+
+    @property
+    def sid(self) -> str:
+        """``WA...``"""
+        return self._fields.sid
+
+    @property
+    def account_sid(self) -> str:
+        """``AC...``"""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """``WS...``"""
+        return self._fields.workspace_sid
+
+    @property
+    def name(self) -> str:
+        """The friendly name, unique in the workspace."""
+        return self._fields.friendly_name
+
+    @property
+    def available(self) -> bool:
+        """Whether a worker in this activity gets reservations. It never changes."""
+        return self._fields.available
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was made; None for one that appeared after the latest snapshot."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed; None for one that appeared after the latest snapshot."""
+        return moment(self._fields.date_updated)
+
+
+class TransferView:
+    """What transfers of both kinds show."""
+
+    __slots__ = ()
+
+    @property
+    def _fields(self) -> TransferFields:
+        raise NotImplementedError
+
+    @property
+    def sid(self) -> str:
+        """``TT...``"""
+        return self._fields.sid
+
+    @property
+    def mode(self) -> str:
+        """``WARM`` or ``COLD``."""
+        return self._fields.transfer_mode
+
+    @property
+    def type(self) -> str:
+        """``WORKER`` or ``QUEUE``."""
+        return self._fields.transfer_type
+
+    @property
+    def to(self) -> str:
+        """The target: ``WK...`` or ``WQ...``."""
+        return self._fields.transfer_to
+
+    @property
+    def status(self) -> str:
+        """``initiated``, ``complete``, ``failed`` or ``canceled``."""
+        return self._fields.transfer_status
+
+    @property
+    def transfer_failed_reason(self) -> str | None:
+        """Why it, or its latest attempt, failed."""
+        reason = self._fields.transfer_failed_reason
+        return reason if isinstance(reason, str) else None
+
+    @property
+    def reservation_sid(self) -> str:
+        """The reservation that it was started from."""
+        return self._fields.initiating_reservation_sid
+
+    @property
+    def worker_sid(self) -> str:
+        """The worker that started it."""
+        return self._fields.initiating_worker_sid
+
+    @property
+    def queue_sid(self) -> str | None:
+        """The task's queue when it was started."""
+        return self._fields.initiating_queue_sid
+
+    @property
+    def workflow_sid(self) -> str | None:
+        """The task's workflow."""
+        return self._fields.initiating_workflow_sid
+
+    @property
+    def date_created(self) -> datetime | None:
+        """When it was started."""
+        return moment(self._fields.date_created)
+
+    @property
+    def date_updated(self) -> datetime | None:
+        """When it last changed."""
+        return moment(self._fields.date_updated)
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.sid} {self.status} to {self.to}>"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from ._context import Context, moment
+from ._context import Context
+from ._views import ActivityView
 from .resources import ActivityFields, WorkerFields
 
 __all__ = ["Activity"]
@@ -15,49 +15,18 @@ __all__ = ["Activity"]
 _WORKER: Final = msgspec.json.Decoder(WorkerFields)
 
 
-class Activity:
+class Activity(ActivityView):
     """An activity of the workspace. The object stays the same across reconnects."""
 
-    __slots__ = ("_context", "_fields")
+    __slots__ = ("_context", "_held")
 
     def __init__(self, context: Context, fields: ActivityFields) -> None:
         self._context = context
-        self._fields = fields
+        self._held = fields
 
     @property
-    def sid(self) -> str:
-        """``WA...``"""
-        return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """``AC...``"""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """``WS...``"""
-        return self._fields.workspace_sid
-
-    @property
-    def name(self) -> str:
-        """The friendly name, unique in the workspace."""
-        return self._fields.friendly_name
-
-    @property
-    def available(self) -> bool:
-        """Whether a worker in this activity gets reservations. It never changes."""
-        return self._fields.available
-
-    @property
-    def date_created(self) -> datetime | None:
-        """When it was made; None for one that appeared after the latest snapshot."""
-        return moment(self._fields.date_created)
-
-    @property
-    def date_updated(self) -> datetime | None:
-        """When it last changed; None for one that appeared after the latest snapshot."""
-        return moment(self._fields.date_updated)
+    def _fields(self) -> ActivityFields:
+        return self._held
 
     @property
     def is_current(self) -> bool:
@@ -94,7 +63,7 @@ class Activity:
         return self
 
     def _replace(self, fields: ActivityFields) -> None:
-        self._fields = fields
+        self._held = fields
 
     def __repr__(self) -> str:
         return f"<Activity {self.name!r} {self.sid}>"

@@ -12,7 +12,7 @@
     │   ├── SessionDisplacedError  another session of the worker took its place
     │   └── InvalidMessageError    a frame that makes no sense
     ├── RequestError               one HTTP exchange with the event bridge
-    │   ├── RequestInvalidError    4xx
+    │   ├── RequestInvalidError    4xx, and redirects: none is followed
     │   │   ├── AuthenticationError    401, 403
     │   │   ├── NotFoundError          404
     │   │   ├── VersionConflictError   412
@@ -156,7 +156,7 @@ class RequestError(TaskRouterError):
 
 
 class RequestInvalidError(RequestError):
-    """The event bridge refused the request (4xx): repeating it unchanged will not help."""
+    """The request was refused (4xx) or redirected (3xx): repeating it unchanged will not help."""
 
 
 class AuthenticationError(RequestInvalidError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final, Literal, Unpack, cast
 
 import msgspec
 
-from ._context import Context, moment
-from ._emitter import Emitter
+from ._context import Context
 from ._requests import Request, check_sid
+from ._signatures import OwnEmitter
+from ._views import ReservationView
 from .options import ConferenceOptions, instruction_params
 from .resources import (
     UNSET,
@@ -42,7 +42,7 @@ _WRAPUP: Final = 3
 _ENDED: Final = 4
 
 
-class Reservation(Emitter[ReservationEvent]):
+class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
     """A reservation. The object stays the same from `reservationCreated` to its end, across reconnects.
 
     Events, each with the reservation: `accepted`, `wrapup`, `completed`, `rejected`, `timeout`,
@@ -54,7 +54,7 @@ class Reservation(Emitter[ReservationEvent]):
         transfer: the transfer that made the reservation, None if it came from a queue.
     """
 
-    __slots__ = ("_context", "_fields", "_outcome", "_stage", "task", "transfer")
+    __slots__ = ("_context", "_held", "_outcome", "_stage", "task", "transfer")
 
     EVENTS = frozenset(
         {"accepted", "rejected", "timeout", "canceled", "rescinded", "wrapup", "completed", "ended"}
@@ -63,7 +63,7 @@ class Reservation(Emitter[ReservationEvent]):
     def __init__(self, context: Context, fields: ReservationFields) -> None:
         super().__init__(context.dispatcher)
         self._context = context
-        self._fields = fields
+        self._held = fields
         self._stage = 0  # how far the application was told
         self._outcome: str | None = None
         self.task = Task(context, fields.task, fields.sid)
@@ -71,61 +71,13 @@ class Reservation(Emitter[ReservationEvent]):
         self._merge_transfers(fields)
 
     @property
-    def sid(self) -> str:
-        """``WR...``"""
-        return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """``AC...``"""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """``WS...``"""
-        return self._fields.workspace_sid
-
-    @property
-    def worker_sid(self) -> str:
-        """``WK...``"""
-        return self._fields.worker_sid
-
-    @property
-    def status(self) -> str:
-        """A `ReservationStatus`: ``pending``, ``accepted``, ``wrapping``, or one of the ends."""
-        return self._fields.reservation_status
+    def _fields(self) -> ReservationFields:
+        return self._held
 
     @property
     def outcome(self) -> str | None:
         """How it ended, None while it is live; ``unknown`` if the service no longer knows."""
         return self._outcome
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that it waits for an answer, counted from `date_created`."""
-        timeout = self._fields.reservation_timeout
-        return timeout if isinstance(timeout, int | float) else None
-
-    @property
-    def canceled_reason_code(self) -> int | None:
-        """Why it was canceled, if the service says so."""
-        code = self._fields.canceled_reason_code
-        return code if isinstance(code, int) else None
-
-    @property
-    def date_created(self) -> datetime | None:
-        """When it was made."""
-        return moment(self._fields.date_created)
-
-    @property
-    def date_updated(self) -> datetime | None:
-        """When it last changed."""
-        return moment(self._fields.date_updated)
-
-    @property
-    def version(self) -> str:
-        """The version that commands carry when version checks are on."""
-        return str(self._fields.version)
 
     async def accept(self) -> Reservation:
         """Accept the task and return the reservation.
@@ -347,7 +299,7 @@ class Reservation(Emitter[ReservationEvent]):
     def _merge(self, fields: ReservationFields) -> None:
         """Take the fields of an event or a snapshot, unless they are older than what is held."""
         if fields.version >= self._fields.version:
-            self._fields = fields
+            self._held = fields
         self.task._merge(fields.task)
         self._merge_transfers(fields)
 
@@ -356,7 +308,7 @@ class Reservation(Emitter[ReservationEvent]):
         if fields.version < self._fields.version:
             return
         timeout = fields.reservation_timeout
-        self._fields = msgspec.structs.replace(
+        self._held = msgspec.structs.replace(
             self._fields,
             reservation_status=fields.reservation_status,
             date_updated=fields.date_updated,
@@ -367,7 +319,7 @@ class Reservation(Emitter[ReservationEvent]):
     def _merge_any(self, fields: AnyReservationFields) -> None:
         self._merge_short(fields)
         if isinstance(fields.canceled_reason_code, int):
-            self._fields = msgspec.structs.replace(
+            self._held = msgspec.structs.replace(
                 self._fields, canceled_reason_code=fields.canceled_reason_code
             )
         if isinstance(fields.task, TaskFields):

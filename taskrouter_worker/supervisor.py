@@ -108,7 +108,9 @@ class Supervisor(Worker):
 
     async def _change(self, worker_sid: str, params: Mapping[str, object], version: str | None) -> WorkerInfo:
         # The JavaScript SDK sends the supervisor's own version here, which says nothing about the other.
-        if version is not None and (not version.isdecimal()):
+        if version is not None and not isinstance(version, str):
+            raise TypeError(f"version must be a str, got {type(version).__name__}: {version!r}")
+        if version is not None and not version.isdecimal():
             raise ValueError(f"version must be a worker's version such as '7', got {version!r}")
         request = self._workspace.update_worker(worker_sid, params, version)
         return WorkerInfo(await self._context.fetch(request, _WORKER))

@@ -8,8 +8,8 @@ from typing import Final, Literal
 import msgspec
 
 from ._context import Attributes, Context, check_attributes
-from ._emitter import Emitter
 from ._requests import Request, check_sid
+from ._signatures import TaskEmitter
 from ._views import TaskView
 from .options import instruction_params
 from .resources import TaskFields, TransferFields
@@ -38,26 +38,30 @@ _CONTENT = (
 )
 
 
-class Task(TaskView, Emitter[TaskEvent]):
+class Task(TaskView, TaskEmitter[OutgoingTransfer]):
     """A task, as one reservation shows it: two reservations of a task have two of these.
 
     Events, each with the task: `updated`, `wrapup`, `completed`, `canceled`; and
     `transferInitiated` with the outgoing transfer.
     """
 
-    __slots__ = ("_context", "_fields", "_floor", "_reservation_sid", "_told", "_told_at", "transfers")
+    __slots__ = ("_context", "_floor", "_held", "_reservation_sid", "_told", "_told_at", "transfers")
 
     EVENTS = frozenset({"updated", "wrapup", "completed", "canceled", "transferInitiated"})
 
     def __init__(self, context: Context, fields: TaskFields, reservation_sid: str) -> None:
         super().__init__(context.dispatcher)
         self._context = context
-        self._fields = fields
+        self._held = fields
         self._reservation_sid = reservation_sid
         self._told = fields  # what the application was last told
         self._floor = -1  # events up to this version are part of a snapshot
         self._told_at: dict[str, int] = {}  # by event: the version it was last told with
         self.transfers = Transfers()
+
+    @property
+    def _fields(self) -> TaskFields:
+        return self._held
 
     @property
     def reservation_sid(self) -> str:
@@ -219,7 +223,7 @@ class Task(TaskView, Emitter[TaskEvent]):
     def _merge(self, fields: TaskFields) -> None:
         """Take fields of this task that are not older than the ones held."""
         if fields.sid == self._fields.sid and fields.version >= self._fields.version:
-            self._fields = fields
+            self._held = fields
 
     def _outgoing(self, fields: TransferFields) -> OutgoingTransfer:
         """The outgoing transfer of these fields: the one held, brought up to date, or a new one."""

@@ -17,7 +17,7 @@ import msgspec
 from . import _running
 from ._commands import Commands, Sender
 from ._context import Attributes, Context, check_attributes
-from ._emitter import Dispatcher, Emitter
+from ._emitter import Dispatcher
 from ._endpoints import (
     check_bool,
     check_connection_options,
@@ -28,6 +28,7 @@ from ._endpoints import (
 from ._requests import Request, check_sid
 from ._session import Backoff, Session, SessionState, full_jitter
 from ._signaling import Disconnect, Signaling
+from ._signatures import WorkerEmitter
 from ._snapshot import ReconnectActivity, SnapshotTaker
 from ._state import Model, Notification
 from ._token import Token
@@ -83,7 +84,7 @@ class _CreatedTask(msgspec.Struct):
 _CREATED_TASK: Final = msgspec.json.Decoder(_CreatedTask)
 
 
-class Worker(WorkerView, Emitter[WorkerEvent]):
+class Worker(WorkerView, WorkerEmitter[Reservation]):
     """A TaskRouter worker: its session, its reservations, and what it can do.
 
     Register handlers, then enter it; `async with` returns at the first `ready`::

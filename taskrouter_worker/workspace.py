@@ -177,10 +177,14 @@ class TaskQueue:
 class TaskInfo(TaskView):
     """A task as the workspace shows it: a picture of one moment, without a reservation to act on."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_held",)
 
     def __init__(self, fields: TaskFields) -> None:
-        self._fields = fields
+        self._held = fields
+
+    @property
+    def _fields(self) -> TaskFields:
+        return self._held
 
     def __repr__(self) -> str:
         return f"<TaskInfo {self.sid} {self.status}>"
