@@ -7,6 +7,7 @@ is known by the token in the envelope. `bridge_routes.py` holds the inner reques
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -35,6 +36,9 @@ __all__ = ["EventBridge"]
 
 MAX_BODY: Final = 262_144
 """Longest envelope in bytes: attributes are limited to 4,096 characters, tokens to some kilobytes."""
+
+
+log = logging.getLogger(__name__)
 
 
 class _Envelope(msgspec.Struct):

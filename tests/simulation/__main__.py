@@ -52,7 +52,7 @@ def print_outcome(outcome: Outcome) -> None:
         print(f"again: python -m tests.simulation {outcome.seed}")
     else:
         print(
-            f"seed {outcome.seed}: nothing lost, doubled or out of order in {outcome.reservations} reservations"
+            f"seed {outcome.seed}: {outcome.reservations} reservations, nothing lost, doubled or out of order"
         )
 
 

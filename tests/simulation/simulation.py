@@ -7,16 +7,18 @@ latencies and the backoffs. ``python -m tests.simulation SEED`` plays one again 
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 
 from server_stub import Settings, StubServer
-from server_stub.domain.model import Limits
+from server_stub.domain.model import Limits, Task, WorkerChannel
+from server_stub.domain.workspace import Workspace
 from server_stub.faults import FaultyFrame, FaultyRequest, FrameFault, RequestFault
 from taskrouter_worker import (
     NotConnectedError,
@@ -108,11 +110,8 @@ class _Day:
                 friendly_name="Ann", activity_sid=next(a.sid for a in ws.activities.values() if a.available)
             ),
         )
-        for channel in list(domain.channels.values()):
-            self.server.run(
-                workspace_sid,
-                lambda ws, sid=channel.sid: ws.update_worker_channel(domain.sid, sid, capacity=3),  # type: ignore[misc]
-            )
+        for channel in domain.channels.values():
+            self.server.run(workspace_sid, functools.partial(_widen, channel))
         workflow = next(iter(self.server.account.workspaces[workspace_sid].workflows.values()))
         self.server.run(
             workspace_sid, lambda ws: ws.update_workflow(workflow.sid, task_reservation_timeout=25)
@@ -163,7 +162,7 @@ class _Day:
         fate = reservation.task.attributes["fate"]
         rng = random.Random(f"{self.outcome.seed} {reservation.sid}")
         self.note(f"{reservation.sid[:8]} {reservation.status} ({reservation.origin}) {fate}")
-        if fate == "ignore" or fate == "cancel":
+        if fate in ("ignore", "cancel"):
             return
         await asyncio.sleep(rng.choice([0, 0, 0.01, 1.0]))
         if fate == "reject" and rng.random() < 0.7:
@@ -180,13 +179,15 @@ class _Day:
         else:
             await self._insist(reservation, reservation.complete, "completed")
 
-    async def _insist(self, reservation: Reservation, action: Callable[[], object], *reached: str) -> None:
+    async def _insist(
+        self, reservation: Reservation, action: Callable[[], Awaitable[object]], *reached: str
+    ) -> None:
         """Carry a command through whatever happens; give up when the reservation has moved on."""
         while reservation.outcome is None:
             try:
-                await action()  # type: ignore[misc]  # a bound coroutine method
+                await action()
             except RequestInvalidError as error:
-                if error.status != 429 and error.status != 401:
+                if error.status not in (401, 429):
                     return
                 await asyncio.sleep(1)
             except NotConnectedError:
@@ -221,10 +222,7 @@ class _Day:
         while asyncio.get_running_loop().time() < LENGTH:
             await asyncio.sleep(self.rng.uniform(0, 12))
             fate = self.rng.choice(FATES)
-            task = self.server.run(
-                workspace_sid,
-                lambda ws, fate=fate: ws.create_task(attributes=f'{{"fate": "{fate}"}}', timeout=60),  # type: ignore[misc]
-            )
+            task = self.server.run(workspace_sid, functools.partial(_new_task, fate))
             if fate == "cancel":
                 asyncio.get_running_loop().call_later(self.rng.uniform(0, 20), self._cancel, task.sid)
 
@@ -379,6 +377,14 @@ class _Day:
         return self.outcome
 
 
+def _new_task(fate: str, workspace: Workspace) -> Task:
+    return workspace.create_task(attributes=f'{{"fate": "{fate}"}}', timeout=60)
+
+
+def _widen(channel: WorkerChannel, workspace: Workspace) -> None:
+    workspace.update_worker_channel(channel.worker.sid, channel.sid, capacity=3)
+
+
 def simulate(seed: int) -> Outcome:
     """Play one seed."""
     network = Network(random.Random(f"network {seed}"))
@@ -392,7 +398,7 @@ def simulate(seed: int) -> Outcome:
 
         try:
             return runner.run(main())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever breaks belongs into the seed's outcome
             outcome = day[0].outcome if day else Outcome(seed)
             outcome.wrong.append("the simulation broke:\n" + "".join(traceback.format_exception(error)))
             return outcome
