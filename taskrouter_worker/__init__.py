@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         AuthenticationError,
         ConnectionFailedError,
         ConnectionLostError,
+        EndedOtherwiseError,
         HandlerError,
         InvalidMessageError,
         InvalidTokenError,
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
         TaskRouterError,
         TokenError,
         TokenExpiredError,
+        TokenProviderError,
         VersionConflictError,
     )
+    from .pool import WorkerPool
     from .reservation import Reservation
     from .supervisor import Supervisor
+    from .sync import SyncSupervisor, SyncWorker
     from .task import Task
     from .terms import (
         ReservationStatus,
@@ -65,6 +69,7 @@ __all__ = [
     "ConnectionLostError",
     "Disconnect",
     "DisconnectCause",
+    "EndedOtherwiseError",
     "EventStream",
     "HandlerError",
     "IncomingTransfer",
@@ -88,6 +93,8 @@ __all__ = [
     "StreamOverflowError",
     "Supervisor",
     "SupervisorMode",
+    "SyncSupervisor",
+    "SyncWorker",
     "Task",
     "TaskInfo",
     "TaskQueue",
@@ -95,6 +102,7 @@ __all__ = [
     "TaskStatus",
     "TokenError",
     "TokenExpiredError",
+    "TokenProviderError",
     "TransferMode",
     "TransferStatus",
     "TransferType",
@@ -102,6 +110,7 @@ __all__ = [
     "VersionConflictError",
     "Worker",
     "WorkerInfo",
+    "WorkerPool",
     "Workspace",
     "__version__",
     "worker_token",
@@ -114,9 +123,11 @@ _MODULES = {
     "activity": ("Activity",),
     "channel": ("Channel",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "pool": ("WorkerPool",),
     "reservation": ("Reservation",),
     "task": ("Task",),
     "supervisor": ("Supervisor",),
+    "sync": ("SyncSupervisor", "SyncWorker"),
     "terms": (
         "ReservationStatus",
         "Role",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -11,13 +12,15 @@ import msgspec
 
 from ._requests import Request
 from ._token import Token
-from .errors import NotConnectedError, RateLimitedError, RequestError, ServerError
+from ._token_keeper import TokenKeeper
+from .errors import AuthenticationError, NotConnectedError, RateLimitedError, RequestError, ServerError
 from .resources import DECODE_ERRORS
 
-__all__ = ["Commands", "Sender"]
+__all__ = ["CommandObserver", "Commands", "Sender"]
 
 logger = logging.getLogger(__name__)
 
+UNAUTHORIZED: Final = 401
 READ_ATTEMPTS: Final = 3
 READ_RETRY_SECONDS: Final = 0.2
 MAX_RETRY_SECONDS: Final = 10.0
@@ -37,13 +40,22 @@ class Sender(Protocol):
         ...
 
 
-class Commands:
-    """The HTTP side: sends requests with the current token, repeats reads that failed."""
+class CommandObserver(Protocol):
+    """Who watches commands; `telemetry` has the real one."""
 
-    def __init__(self, transport: Sender, token: Token) -> None:
+    def command(self, request: Request) -> AbstractContextManager[None]:
+        """What is entered around one command."""
+        ...
+
+
+class Commands:
+    """The HTTP side: sends requests with the token in force, repeats reads that failed."""
+
+    def __init__(self, transport: Sender, tokens: TokenKeeper) -> None:
         self._transport = transport
-        self.token = token
+        self._tokens = tokens
         self.closed = False
+        self.observer: CommandObserver | None = None
 
     async def send(self, request: Request, *, repeatable: bool = False) -> bytes:
         """Send a request. Reads are repeated a few times, commands are not: they might run twice.
@@ -54,17 +66,31 @@ class Commands:
 
         Raises:
             NotConnectedError: the worker is closed.
-            RequestError: the last attempt's failure.
+            RequestError: the last attempt's failure. A refused token (401) is replaced once, if there
+                is a token provider.
         """
-        for attempt in range(READ_ATTEMPTS):
+        if self.observer is None:
+            return await self._send(request, repeatable=repeatable)
+        with self.observer.command(request):
+            return await self._send(request, repeatable=repeatable)
+
+    async def _send(self, request: Request, *, repeatable: bool) -> bytes:
+        replaced = False
+        for attempt in range(READ_ATTEMPTS + 1):
             if self.closed:
                 raise NotConnectedError(
                     f"cannot send {request.method} {request.path}: the worker was disconnected"
                 )
+            token = self._tokens.token
             try:
-                return await self._transport.send(request, self.token)
+                return await self._transport.send(request, token)
+            except AuthenticationError as error:
+                # Nothing was carried out. If another token is there, or can be had, it is tried once.
+                if replaced or error.status != UNAUTHORIZED or not await self._tokens.replace(token):
+                    raise
+                replaced = True
             except RequestError as error:
-                if not (request.is_read or repeatable) or not error.retryable or attempt == READ_ATTEMPTS - 1:
+                if not (request.is_read or repeatable) or not error.retryable or attempt >= READ_ATTEMPTS - 1:
                     raise
                 delay = READ_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads load
                 if isinstance(error, RateLimitedError) and error.retry_after is not None:

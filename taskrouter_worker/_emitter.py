@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, overload
 
 import anyio
 import anyio.abc
@@ -61,6 +61,18 @@ _emission: contextvars.ContextVar[_Emission | None] = contextvars.ContextVar("em
 _inside_handler: contextvars.ContextVar[object] = contextvars.ContextVar("inside_handler", default=None)
 
 
+class HandlerObserver(Protocol):
+    """Who watches handlers; `telemetry` has the real one."""
+
+    def handled(self, source: object, event: str, handler: object, seconds: float, *, failed: bool) -> None:
+        """A handler has finished."""
+        ...
+
+    def closed(self) -> None:
+        """No handler is called any more."""
+        ...
+
+
 class Dispatcher:
     """Runs the handlers of one worker's objects. One per worker.
 
@@ -79,6 +91,7 @@ class Dispatcher:
         self.streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
         self.waiting: set[asyncio.Future[object]] = set()  # those of `wait_for`
         self._closed = False
+        self.observer: HandlerObserver | None = None
 
     def open(self, tasks: anyio.abc.TaskGroup) -> None:
         """Coroutine handlers run in `tasks` from now on."""
@@ -91,6 +104,8 @@ class Dispatcher:
         for future in self.waiting:
             if not future.done():
                 future.set_exception(_never())
+        if self.observer is not None:
+            self.observer.closed()
         for stream in list(self.streams):
             stream.end()
 
@@ -146,6 +161,7 @@ class Dispatcher:
         try:
             result = handler(*args)
         except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
+            self._observe(source, event, handler, began, failed=True)
             self._failed(source, event, handler, error)
             return
         took = time.perf_counter() - began
@@ -159,6 +175,8 @@ class Dispatcher:
             )
         if inspect.isawaitable(result):
             self._spawn(source, event, handler, lambda: result)
+        else:
+            self._observe(source, event, handler, began, failed=False)
 
     def _spawn(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
         if self._tasks is None:
@@ -177,15 +195,23 @@ class Dispatcher:
             # The next emission comes when this handler has taken its first step.
             asyncio.get_running_loop().call_soon(self._catch_up)
         _inside_handler.set(self)
+        began = time.perf_counter()
+        failed = True
         try:
             pending = begin()
             if inspect.isawaitable(pending):
                 await pending
+            failed = False
         except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
             self._failed(source, event, handler, error)
         finally:
+            self._observe(source, event, handler, began, failed=failed)
             self._running -= 1
             self._check_idle()
+
+    def _observe(self, source: object, event: str, handler: Handler, began: float, *, failed: bool) -> None:
+        if self.observer is not None:
+            self.observer.handled(source, event, handler, time.perf_counter() - began, failed=failed)
 
     def _failed(self, source: object, event: str, handler: Handler, error: Exception) -> None:
         failure = HandlerError(
@@ -405,5 +431,7 @@ def _is_coroutine_function(handler: Handler) -> bool:
 
 
 def _name(handler: object) -> str:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
     name = getattr(handler, "__qualname__", None)
     return name if isinstance(name, str) else type(handler).__name__

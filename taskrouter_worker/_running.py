@@ -7,19 +7,19 @@ import logging
 import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
 from .activity import Activity
-from .errors import NotConnectedError, RequestError
+from .errors import NotConnectedError, RequestError, TaskRouterError
 from .reservation import Reservation
 
 if TYPE_CHECKING:
     from .worker import Worker
 
-__all__ = ["DEFAULT_SIGNALS", "drain", "run"]
+__all__ = ["DEFAULT_SIGNALS", "Program", "drain", "leave", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,47 @@ async def drain(worker: Worker, *, activity_sid: str | None, timeout: float) -> 
     return list(worker.reservations.values())
 
 
+class Program(Protocol):
+    """What `run` runs: a worker, or a pool of them."""
+
+    async def __aenter__(self) -> object:
+        """Begin."""
+        ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End, and leave nothing running."""
+        ...
+
+    async def wait_closed(self) -> None:
+        """Wait until it has ended; raise why, unless it was asked to."""
+        ...
+
+    async def drain(self, *, activity_sid: str | None, timeout: float) -> list[Reservation]:
+        """Take no new work, finish what was accepted, return what is left."""
+        ...
+
+    async def disconnect(self) -> None:
+        """End it."""
+        ...
+
+
+async def leave(program: Program, *, activity_sid: str | None, timeout: float) -> None:
+    """Drain, and say in the log what is left; a drain that is not possible is no obstacle."""
+    logger.info("asked to stop: taking no new work, finishing what was accepted")
+    try:
+        for reservation in await program.drain(activity_sid=activity_sid, timeout=timeout):
+            logger.warning("left unfinished: %s", reservation.sid)
+    except (RequestError, NotConnectedError, ValueError) as error:
+        logger.warning("could not drain: %s", error)
+
+
 async def run(
-    worker: Worker,
+    program: Program,
     *,
     drain_timeout: float,
     drain_activity_sid: str | None,
@@ -49,34 +88,38 @@ async def run(
     """See `Worker.run`."""
     asked = anyio.Event()
     asked_again = anyio.Event()
+    entered = False
+    failure: TaskRouterError | RuntimeError | None = None
 
     def stop() -> None:
         (asked_again if asked.is_set() else asked).set()
 
+    async def leave_when_asked() -> None:
+        await asked.wait()
+        if entered:
+            async with anyio.create_task_group() as leaving:
+                leaving.start_soon(finish, leaving.cancel_scope)
+                await asked_again.wait()
+                leaving.cancel_scope.cancel()
+        # Nothing was accepted before it was ready: there is nothing to finish then.
+        await program.disconnect()
+
+    async def finish(scope: anyio.CancelScope) -> None:
+        await leave(program, activity_sid=drain_activity_sid, timeout=drain_timeout)
+        scope.cancel()
+
     with _calling(stop, signals):
-        async with worker, anyio.create_task_group() as tasks:
-
-            async def leave_when_asked() -> None:
-                await asked.wait()
-                logger.info("asked to stop: taking no new work, finishing what was accepted")
-                async with anyio.create_task_group() as leaving:
-                    leaving.start_soon(finish, leaving.cancel_scope)
-                    await asked_again.wait()
-                    leaving.cancel_scope.cancel()
-                await worker.disconnect()
-
-            async def finish(scope: anyio.CancelScope) -> None:
-                try:
-                    left = await drain(worker, activity_sid=drain_activity_sid, timeout=drain_timeout)
-                    for reservation in left:
-                        logger.warning("left unfinished: %s", reservation.sid)
-                except (RequestError, NotConnectedError) as error:
-                    logger.warning("could not drain: %s", error)
-                scope.cancel()
-
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(leave_when_asked)
-            await worker.wait_closed()
+            try:
+                async with program:
+                    entered = True
+                    await program.wait_closed()
+            except (TaskRouterError, RuntimeError) as error:
+                failure = error  # raised below: out of a task group it would come as an exception group
             tasks.cancel_scope.cancel()
+    if failure is not None and not (asked.is_set() and isinstance(failure, NotConnectedError)):
+        raise failure
 
 
 def _resting_activity(worker: Worker, sid: str | None) -> Activity | None:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -23,7 +22,7 @@ from ._signaling import Connection, Disconnect, DisconnectCause
 from ._snapshot import SnapshotTaker
 from ._state import Model, Notification, Snapshot
 from ._token import Token
-from .clock import Clock
+from ._token_keeper import TokenKeeper
 from .errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -32,6 +31,7 @@ from .errors import (
     SessionDisplacedError,
     SignalingError,
     TaskRouterError,
+    TokenProviderError,
 )
 from .events import INIT, Event, decode
 from .resources import InitFields, ReservationFields
@@ -58,8 +58,8 @@ MAX_BARREN_HANDSHAKES: Final = 5
 IN_FLIGHT_SECONDS: Final = 120.0
 """Frames this old may still have been on their way when a connection broke."""
 
-EXPIRY_MARGIN: Final = 5.0
-"""`tokenExpired` comes this many seconds before the token's end, as in the JavaScript SDK."""
+MAX_REFUSED_TOKENS: Final = 1
+"""A refused token is replaced once, if somebody makes another; then the refusal is believed."""
 
 HANDLER_GRACE_SECONDS: Final = 5.0
 
@@ -107,6 +107,10 @@ class SessionEvents(Protocol):
         """The token's life is about to end, or has ended."""
         ...
 
+    def token_updated(self) -> None:
+        """Another token is in force."""
+        ...
+
 
 class Opener(Protocol):
     """The seam to the websocket; `_signaling.Signaling` is the real one."""
@@ -116,17 +120,41 @@ class Opener(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class _Attempt:
-    """How far one connection came, and how it ended."""
+    """One connection: how far it came, and how it ended."""
 
-    token: Token
-    opened: bool = False
-    reached_init: bool = False
-    ready_at: float | None = None
-    silent_for: float = 0.0  # seconds from the last frame to the end
-    error: TaskRouterError | None = None
-    disconnect: Disconnect | None = None
+    __slots__ = (
+        "announced",
+        "connection",
+        "disconnect",
+        "ended",
+        "error",
+        "live",
+        "opened",
+        "reached_init",
+        "ready_at",
+        "scope",
+        "token",
+        "told",
+    )
+
+    def __init__(self, token: Token, *, announced: bool) -> None:
+        self.token = token
+        self.announced = announced  # False for the successor of a session that is still there
+        self.opened = False
+        self.reached_init = False
+        self.ready_at: float | None = None
+        self.connection: Connection | None = None
+        self.error: TaskRouterError | None = None
+        self.disconnect: Disconnect | None = None
+        self.scope = anyio.CancelScope()
+        self.live = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.told = False  # whether the application heard of its end
+
+    def silent_for(self) -> float:
+        """Seconds since the last frame."""
+        return 0.0 if self.connection is None else self.connection.silent_for()
 
 
 class Session:
@@ -135,12 +163,11 @@ class Session:
     Args:
         context: the live objects' side; `identify` is called at the first `init`.
         model: takes snapshots and events.
-        snapshots, signaling, commands, dispatcher: what it works with.
+        snapshots, signaling, commands, tokens, dispatcher: what it works with.
         events: whom it tells.
         close_existing_sessions: close the worker's other sessions, with the first connection only:
             two programs that both insisted would displace each other for ever.
         backoff: seconds to wait before each attempt.
-        clock: wall-clock time, to read a new token's expiry.
     """
 
     def __init__(
@@ -151,22 +178,23 @@ class Session:
         snapshots: SnapshotTaker,
         signaling: Opener,
         commands: Commands,
+        tokens: TokenKeeper,
         dispatcher: Dispatcher,
         events: SessionEvents,
         close_existing_sessions: bool,
         backoff: Backoff,
-        clock: Clock,
     ) -> None:
         self._context = context
         self._model = model
         self._snapshots = snapshots
         self._signaling = signaling
         self._commands = commands
+        self._tokens = tokens
         self._dispatcher = dispatcher
         self._events = events
         self._close_existing_sessions = close_existing_sessions
         self._backoff = backoff
-        self._clock = clock
+        tokens.events = events
 
         self.state = SessionState.NEW
         self.failure: TaskRouterError | None = None
@@ -177,11 +205,7 @@ class Session:
         self._first_connection = True
         self._gap_began: float | None = None  # by the server's clock
         self._first_seen = 0.0  # the first snapshot, by the server's clock
-        self._token_changed = anyio.Event()
-        self._expired = False
-        self._expiry: asyncio.TimerHandle | None = None
-        self._lifetime: float | None = None  # seconds, as the last `init` told
-        self._server_skew: float | None = None  # server's epoch minus the loop's time
+        self._current: _Attempt | None = None
 
     # From outside
 
@@ -203,17 +227,6 @@ class Session:
         if self._scope is not None:
             self._scope.cancel()
 
-    def update_token(self, token: Token) -> None:
-        """Use `token` from now on: for requests at once, for the websocket with the next connection."""
-        self._commands.token = token
-        self._expired = False
-        changed, self._token_changed = self._token_changed, anyio.Event()
-        changed.set()
-        if self._context.known_routes is not None:
-            # Also between two connections: the old token's end does not matter any more. Before the
-            # first `init` nothing is known that a lifetime could be measured against.
-            self._arm_expiry(self._life_of(token))
-
     # The loop
 
     async def run(self) -> None:
@@ -231,28 +244,47 @@ class Session:
                     await self._dispatcher.idle()
                 tasks.cancel_scope.cancel()
         finally:
-            self._disarm_expiry()
+            self._tokens.close()
             self._dispatcher.close()
             self._commands.closed = True
             self.set_state(SessionState.CLOSED)
 
     async def _stay_connected(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tokens.run, name="token provider")
+                await self._follow(tasks)
+                tasks.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            current = self._current
+            if self._closing and current is not None and current.opened:
+                # It may have ended by itself a moment ago, untold.
+                ours = Disconnect(message="SDK Disconnect", cause=DisconnectCause.CLIENT)
+                self._left(current, current.disconnect or ours)
+            raise
+
+    async def _follow(self, tasks: anyio.abc.TaskGroup) -> None:
+        """One connection after the other."""
         attempts = 0
         barren = 0
+        refused = 0
         while True:
             await self._token_in_force()
-            attempt = _Attempt(token=self._commands.token)
-            try:
-                await self._one_connection(attempt)
-            except anyio.get_cancelled_exc_class():
-                if attempt.opened and self._closing:
-                    self._left(attempt, Disconnect(message="SDK Disconnect", cause=DisconnectCause.CLIENT))
-                raise
+            self._current = self._begin(tasks, announced=True)
+            attempt = await self._until_the_end(tasks)
+            self._current = None
             barren = 0 if attempt.reached_init or not attempt.opened else barren + 1
-            loop = asyncio.get_running_loop()
-            if attempt.ready_at is not None and loop.time() - attempt.ready_at >= STABLE_SECONDS:
-                attempts = 0
+            if attempt.ready_at is not None:
+                refused = 0
+                if asyncio.get_running_loop().time() - attempt.ready_at >= STABLE_SECONDS:
+                    attempts = 0
             self.failure = self._final(attempt, barren)
+            if self._is_refusal(self.failure) and self._tokens.refreshes and refused < MAX_REFUSED_TOKENS:
+                refused += 1
+                self.failure = None
+                self.set_state(SessionState.WAITING)
+                await self._replace(attempt.token)
+                continue
             expired = self._expired_with(attempt)
             if self.failure is None:
                 self.set_state(SessionState.TOKEN_EXPIRED if expired else SessionState.WAITING)
@@ -263,10 +295,91 @@ class Session:
                 return
             if attempt.error is not None:
                 self._events.failed(attempt.error)
-            if expired and attempt.token is self._commands.token:
-                self._token_ran_out()
+            if expired and self._tokens.is_current(attempt.token):
+                self._tokens.ran_out()
             await self._pause(attempts, expired=expired)
             attempts += 1
+
+    async def _until_the_end(self, tasks: anyio.abc.TaskGroup) -> _Attempt:
+        """Wait until the session has ended; meanwhile each new token gets a connection of its own.
+
+        The new connection is complete before the old one is closed: make before break. The
+        application notices nothing; what both push is told once.
+        """
+        current = self._present()
+        failures = 0
+        while not current.ended.is_set():
+            if not current.live.is_set():
+                await _first(current.ended.wait, current.live.wait)
+                continue
+            if self._tokens.is_current(current.token):
+                await _first(current.ended.wait, self._tokens.changed)
+                continue
+            successor = self._begin(tasks, announced=False)
+            # The old connection may be dead without anybody knowing it yet.
+            self._note_gap(current)
+            await _first(successor.live.wait, successor.ended.wait, current.ended.wait)
+            if successor.live.is_set():
+                logger.debug("a connection with the new token takes over")
+                self._current = successor
+                current.scope.cancel()
+                current = successor
+                failures = 0
+            elif current.ended.is_set():
+                # The old one did not live to see it. From here on it is an ordinary reconnect.
+                self._left(current, self._end_of(current), will_reconnect=True)
+                self.set_state(
+                    SessionState.INITIALIZING if successor.reached_init else SessionState.CONNECTING
+                )
+                successor.announced = True
+                self._current = current = successor
+            else:
+                if self._final(successor, 0) is not None or self._expired_with(successor):
+                    current.scope.cancel()  # the token in force is no good: the old connection cannot stay
+                    await current.ended.wait()
+                    successor.disconnect = successor.disconnect or self._end_of(successor)
+                    successor.ready_at = current.ready_at
+                    return successor
+                if successor.error is not None:
+                    self._events.failed(successor.error)
+                failures += 1
+                with anyio.move_on_after(self._backoff(failures)):
+                    await current.ended.wait()
+        return current
+
+    def _present(self) -> _Attempt:
+        if self._current is None:
+            raise RuntimeError("there is no connection")
+        return self._current
+
+    @staticmethod
+    def _end_of(attempt: _Attempt) -> Disconnect:
+        if attempt.disconnect is not None:
+            return attempt.disconnect
+        message = str(attempt.error) if attempt.error else "the connection ended"
+        return Disconnect(message=message, cause=DisconnectCause.CONNECTION_LOST)
+
+    def _begin(self, tasks: anyio.abc.TaskGroup, *, announced: bool) -> _Attempt:
+        attempt = _Attempt(self._tokens.token, announced=announced)
+        tasks.start_soon(self._run_attempt, attempt, name="connection")
+        return attempt
+
+    async def _run_attempt(self, attempt: _Attempt) -> None:
+        try:
+            with attempt.scope:
+                await self._one_connection(attempt)
+        finally:
+            attempt.ended.set()
+
+    async def _replace(self, token: Token) -> None:
+        try:
+            await self._tokens.replace(token)
+        except TokenProviderError as error:
+            self._events.failed(error)  # the keeper goes on asking
+
+    @staticmethod
+    def _is_refusal(error: TaskRouterError | None) -> bool:
+        return isinstance(error, InvalidTokenError | AuthenticationError)
 
     async def _pause(self, attempts: int, *, expired: bool) -> None:
         """Wait until it is time for another connection."""
@@ -274,7 +387,7 @@ class Session:
         if not expired:
             logger.info("connecting again in %.1f s", delay)
             with anyio.move_on_after(delay):
-                await self._token_changed.wait()  # a new token is a reason to try at once
+                await self._tokens.changed()  # a new token is a reason to try at once
             return
         await self._token_in_force()
         if attempts:
@@ -283,11 +396,8 @@ class Session:
             await anyio.sleep(delay)
 
     def _left(self, attempt: _Attempt, disconnect: Disconnect, *, will_reconnect: bool = False) -> None:
-        if attempt.ready_at is not None and self._gap_began is None:
-            # Frames of a while before may have been lost on the way as well. What is known is told apart.
-            self._gap_began = max(
-                self._server_now() - attempt.silent_for - IN_FLIGHT_SECONDS, self._first_seen
-            )
+        attempt.told = True
+        self._note_gap(attempt)
         logger.info(
             "disconnected: %s (%s%s)",
             disconnect.message,
@@ -303,9 +413,16 @@ class Session:
             )
         )
 
+    def _note_gap(self, attempt: _Attempt) -> None:
+        """Remember since when something may have been missed on this connection."""
+        if attempt.ready_at is not None and self._gap_began is None:
+            # Frames of a while before may have been lost on the way as well. What is known is told apart.
+            heard = self._tokens.server_now() - attempt.silent_for()
+            self._gap_began = max(heard - IN_FLIGHT_SECONDS, self._first_seen)
+
     def _final(self, attempt: _Attempt, barren: int) -> TaskRouterError | None:
         """The reason not to connect again, None if there is none."""
-        if attempt.token is not self._commands.token:
+        if not self._tokens.is_current(attempt.token):
             return None  # it was another token that failed
         error = attempt.error
         if isinstance(error, InvalidTokenError):
@@ -334,20 +451,21 @@ class Session:
 
     def _expired_with(self, attempt: _Attempt) -> bool:
         """Whether the attempt ended because its token's life did."""
-        if attempt.token is not self._commands.token:
+        if not self._tokens.is_current(attempt.token):
             return False
         end = attempt.disconnect
-        return self._expired or (end is not None and end.cause is DisconnectCause.TOKEN_EXPIRED)
+        return self._tokens.expired or (end is not None and end.cause is DisconnectCause.TOKEN_EXPIRED)
 
     async def _token_in_force(self) -> None:
-        while self._expired:
-            self.set_state(SessionState.TOKEN_EXPIRED)
-            await self._token_changed.wait()
+        while self._tokens.expired or not self._tokens.has_one:
+            self.set_state(SessionState.TOKEN_EXPIRED if self._tokens.expired else SessionState.CONNECTING)
+            await self._tokens.changed()
 
     # One connection
 
     async def _one_connection(self, attempt: _Attempt) -> None:
-        self.set_state(SessionState.CONNECTING)
+        if attempt.announced:
+            self.set_state(SessionState.CONNECTING)
         try:
             connection = await self._signaling.open(
                 attempt.token,
@@ -357,6 +475,7 @@ class Session:
             attempt.error = error
             return
         attempt.opened = True
+        attempt.connection = connection
         async with connection:
             try:
                 init: InitFields | None = None
@@ -374,24 +493,27 @@ class Session:
             except TaskRouterError as error:
                 attempt.error = error
                 connection.abandon(DisconnectCause.INITIALIZATION_FAILED, str(error))
-            attempt.silent_for = connection.silent_for()
         cause, message, code = connection.end()
         attempt.disconnect = Disconnect(message=message, cause=cause, code=code)
 
     async def _read(self, connection: Connection, attempt: _Attempt) -> None:
         async def take(connecting: bool) -> Snapshot:
-            self.set_state(SessionState.INITIALIZING)
+            if attempt.announced:
+                self.set_state(SessionState.INITIALIZING)
             return await self._snapshots.take(
-                first=not self._synchronised, connecting=connecting, gap_began=self._gap_began
+                first=not self._synchronised,
+                connecting=lambda: connecting and attempt.announced,
+                gap_began=lambda: self._gap_began,
             )
 
         def live() -> bool:
             first, self._synchronised = not self._synchronised, True
             if first:
-                self._first_seen = self._server_now()
+                self._first_seen = self._tokens.server_now()
             self._gap_began = None
             if attempt.ready_at is None:
                 attempt.ready_at = asyncio.get_running_loop().time()
+            attempt.live.set()
             self.set_state(SessionState.READY)
             return first
 
@@ -402,6 +524,7 @@ class Session:
             backoff=self._backoff,
             take=take,
             live=live,
+            announced=lambda: attempt.announced,
         ).run()
 
     async def _await_init(self, connection: Connection) -> InitFields | None:
@@ -431,48 +554,19 @@ class Session:
                 "make a new Worker for it"
             )
         lifetime = init.token_lifetime
-        self._lifetime = None if lifetime is None else lifetime / 1000
-        if self._lifetime is not None and token.expires_at is not None:
-            # What the server's clock shows, so that a wrong clock here does not matter later.
-            now = asyncio.get_running_loop().time()
-            self._server_skew = token.expires_at - self._lifetime - now
-        if token is self._commands.token:
-            self._arm_expiry(self._lifetime)
-        else:
-            self._arm_expiry(self._life_of(self._commands.token))
+        self._tokens.learned(token, None if lifetime is None else lifetime / 1000)
 
-    # The token's life
 
-    def _server_now(self) -> float:
-        """What the server's clock shows, in epoch seconds; our own where it never told."""
-        if self._server_skew is not None:
-            return self._server_skew + asyncio.get_running_loop().time()
-        return self._clock.now()
+async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
+    """Wait until one of `waits` is over."""
+    async with anyio.create_task_group() as tasks:
 
-    def _life_of(self, token: Token) -> float | None:
-        """Seconds that a token given now has to live."""
-        if token.expires_at is None:
-            return self._lifetime
-        return token.expires_at - self._server_now()
+        async def race(wait: Callable[[], Awaitable[object]]) -> None:
+            await wait()
+            tasks.cancel_scope.cancel()
 
-    def _arm_expiry(self, lifetime: float | None) -> None:
-        self._disarm_expiry()
-        if lifetime is not None:
-            self._expiry = asyncio.get_running_loop().call_later(
-                max(0.0, lifetime - EXPIRY_MARGIN), self._token_ran_out
-            )
-
-    def _disarm_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-
-    def _token_ran_out(self) -> None:
-        self._disarm_expiry()
-        if not self._expired:
-            self._expired = True
-            logger.warning("the token expires: give a new one to update_token()")
-            self._events.token_expired()
+        for wait in waits:
+            tasks.start_soon(race, wait)
 
 
 class _Reader:
@@ -487,6 +581,7 @@ class _Reader:
         backoff: Backoff,
         take: Callable[[bool], Awaitable[Snapshot]],
         live: Callable[[], bool],
+        announced: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._model = model
@@ -494,6 +589,7 @@ class _Reader:
         self._backoff = backoff
         self._take = take  # whether it is the connection's first -> a snapshot
         self._live = live  # told at each snapshot; whether it is the worker's first
+        self._announced = announced  # whether the application is to hear of this connection
         self._held: list[Event] | None = []  # None: events are applied as they come
         self._lost_one = False  # an event that could not be read while a snapshot was being taken
         self._resyncs = 0
@@ -573,7 +669,8 @@ class _Reader:
         notifications = self._model.reconcile(snapshot, first=first)
         if not self._told_ready:
             self._told_ready = True
-            self._events.ready()
+            if self._announced():
+                self._events.ready()
         for notification in notifications:
             self._events.notify(notification)
         for event in held:

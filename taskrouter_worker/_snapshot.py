@@ -77,14 +77,16 @@ class SnapshotTaker:
         self.connect_activity_sid = connect_activity_sid
         self._reconnect_activity: ReconnectActivity = reconnect_activity
 
-    async def take(self, *, first: bool, connecting: bool, gap_began: float | None) -> Snapshot:
+    async def take(
+        self, *, first: bool, connecting: Callable[[], bool], gap_began: Callable[[], float | None]
+    ) -> Snapshot:
         """Fetch everything that a session starts from.
 
         Args:
             first: nothing was fetched before for this worker.
-            connecting: this is the first snapshot on its connection, so that the activity is put right.
+            connecting: whether this is the first snapshot of a new session: the activity is put right.
             gap_began: epoch seconds at which the connection before was last known good, None if there
-                was no gap.
+                was no gap. Both are asked late: a gap may begin while the snapshot is being taken.
 
         Raises:
             RequestError: a part could not be fetched.
@@ -101,15 +103,17 @@ class SnapshotTaker:
                     snapshot.channels = await self._all_pages(routes.channels, _CHANNELS)
 
                 async def reservations() -> None:
+                    snapshot.known_before = frozenset(self._model.reservations)
                     snapshot.reservations = await self._all_pages(routes.active_reservations, _RESERVATIONS)
 
                 await _together(activities, channels, reservations)
-                if connecting:
+                if connecting():
                     await self._put_activity(snapshot, first=first)
                 if not first:
                     await self._find_out_ends(snapshot)
-                if gap_began is not None:
-                    await self._find_missed(snapshot, gap_began)
+                since = gap_began()
+                if since is not None:
+                    await self._find_missed(snapshot, since)
                 return snapshot
         except TimeoutError:
             raise ServerError(
@@ -167,7 +171,7 @@ class SnapshotTaker:
                 end = None
             snapshot.ends[sid] = end
 
-        gone = self._model.untold_ends(snapshot.reservations)
+        gone = self._model.untold_ends(snapshot)
         await _together(*(functools.partial(look_up, sid) for sid in gone))
 
     async def _find_missed(self, snapshot: Snapshot, since: float) -> None:

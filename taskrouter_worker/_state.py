@@ -11,7 +11,7 @@ Three rules make it right whatever the network does:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -59,6 +59,8 @@ class Snapshot:
     activities: list[ActivityFields] = field(default_factory=list[ActivityFields])
     channels: list[WorkerChannelFields] = field(default_factory=list[WorkerChannelFields])
     reservations: list[ReservationFields] = field(default_factory=list[ReservationFields])  # the active ones
+    known_before: frozenset[str] | None = None
+    """What was held as live when the active reservations were asked for; None for everything."""
     ends: dict[str, AnyReservationFields | None] = field(
         default_factory=dict[str, AnyReservationFields | None]
     )
@@ -140,13 +142,15 @@ class Model:
             self.worker = fields
             self._activity(fields)
 
-    def untold_ends(self, snapshot: Iterable[ReservationFields]) -> list[str]:
+    def untold_ends(self, snapshot: Snapshot) -> list[str]:
         """The reservations held as live that a snapshot lacks, and whose end is not known yet."""
-        active = {reservation.sid for reservation in snapshot}
+        active = {reservation.sid for reservation in snapshot.reservations}
         return [
             sid
             for sid, reservation in self.reservations.items()
-            if sid not in active and not reservation._known_end()
+            if sid not in active
+            and (snapshot.known_before is None or sid in snapshot.known_before)
+            and not reservation._known_end()
         ]
 
     def knows(self, sid: str) -> bool:
@@ -167,7 +171,8 @@ class Model:
         notes += self._replace_channels(snapshot.channels)
         active = {fields.sid: fields for fields in snapshot.reservations}
         for sid, reservation in list(self.reservations.items()):
-            if sid not in active:
+            # One that was told of meanwhile, by another connection, is newer than the snapshot.
+            if sid not in active and (snapshot.known_before is None or sid in snapshot.known_before):
                 notes += self._catch_up_end(reservation, snapshot.ends.get(sid))
         for fields in sorted(snapshot.missed, key=_by_creation):
             if not self.knows(fields.sid):
@@ -193,7 +198,10 @@ class Model:
 
     def _take_worker(self, fields: WorkerFields, *, first: bool) -> list[Notification]:
         self.worker_answered(fields)
-        told, self._told = self._told, fields
+        told = self._told
+        if told is not None and fields.version < told.version:
+            return []  # another connection told of something newer
+        self._told = fields
         self._floor = max(self._floor, fields.version)
         notes: list[Notification] = []
         if told is not None and not first:
@@ -228,7 +236,7 @@ class Model:
             if channel is None:
                 channel = Channel(self._context, fields)
             else:
-                channel._replace(fields)
+                channel._merge_snapshot(fields)
             self.channels[fields.sid] = channel
             notes += [Notification(channel, event, (channel,), "resync") for event in channel._untold()]
         return notes
@@ -236,6 +244,8 @@ class Model:
     def _catch_up_end(self, reservation: Reservation, end: AnyReservationFields | None) -> list[Notification]:
         if end is not None:
             reservation._merge_any(end)
+            if end.reservation_status in RESERVATION_LIVE:
+                return self._catch_up(reservation)  # the list was behind: it lives
             if end.reservation_status in RESERVATION_LIVE:
                 # The list did not show it, and it lives: the list was taken at another moment.
                 return self._catch_up(reservation)

@@ -71,7 +71,16 @@ class EventStream(Generic[T]):
         self._ended = True
         self._wake()
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more events will come; some may still wait."""
+        return self._ended
+
     async def aclose(self) -> None:
+        """Stop listening and forget what waits."""
+        self.close()
+
+    def close(self) -> None:
         """Stop listening and forget what waits."""
         self._buffer.clear()
         self._error = None

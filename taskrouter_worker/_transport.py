@@ -27,7 +27,7 @@ from .errors import (
 )
 from .resources import DECODE_ERRORS
 
-__all__ = ["REQUEST_SECONDS", "Transport"]
+__all__ = ["REQUEST_SECONDS", "SharedSession", "Transport"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,38 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
+class SharedSession:
+    """One HTTP session of many workers, made when the first request needs it. Its owner closes it.
+
+    Args:
+        max_connections: connections at a time; requests beyond wait for one.
+        proxy: as for `Transport`.
+    """
+
+    def __init__(self, *, max_connections: int, proxy: str | Literal[True] | None) -> None:
+        self._max_connections = max_connections
+        self._trust_env = proxy is True
+        self._session: aiohttp.ClientSession | None = None
+        self.closed = False
+
+    def get(self) -> aiohttp.ClientSession:
+        """The session."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections),
+                trust_env=self._trust_env,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections, for good."""
+        self.closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
 class Transport:
     """Posts requests to one URL. Use it from one event loop; close it when done.
 
@@ -65,7 +97,7 @@ class Transport:
         self,
         url: str,
         *,
-        session: aiohttp.ClientSession | None = None,
+        session: aiohttp.ClientSession | SharedSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | Literal[True] | None = True,
         timeout: float = REQUEST_SECONDS,
@@ -175,14 +207,18 @@ class Transport:
         code = failure.code if isinstance(failure.code, int) else None
         message = f"{request.method} {request.path}: status {status}" + (f": {reason}" if reason else "")
         method, path = request.method, request.path
+        if status == 412:
+            message += "; it changed meanwhile: fetch_latest_version(), then decide again"
         if status == 429:
+            seconds = _seconds(retry_after)
+            when = "wait a little" if seconds is None else f"wait {seconds:g} s"
             return RateLimitedError(
-                message,
+                f"{message}; {when} before the next request",
                 method=method,
                 path=path,
                 status=status,
                 code=code,
-                retry_after=_seconds(retry_after),
+                retry_after=seconds,
             )
         kinds = {
             401: AuthenticationError,
@@ -195,6 +231,8 @@ class Transport:
         return kind(message, method=method, path=path, status=status, code=code)
 
     def _http(self) -> aiohttp.ClientSession:
+        if isinstance(self._session, SharedSession):
+            return self._session.get()
         if self._session is not None:
             return self._session
         if self._owned is None:

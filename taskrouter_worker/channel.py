@@ -34,8 +34,10 @@ class Channel(ChannelView, OwnEmitter[ChannelEvent]):
     def _fields(self) -> WorkerChannelFields:
         return self._held
 
-    def _replace(self, fields: WorkerChannelFields) -> None:
-        self._held = fields
+    def _merge_snapshot(self, fields: WorkerChannelFields) -> None:
+        """Take a snapshot's fields, unless they are clearly older than what an event showed."""
+        if (fields.date_updated or 0) >= (self._fields.date_updated or 0):
+            self._held = fields
 
     def _merge(self, fields: WorkerChannelFields) -> bool:
         """Take newer fields; False for ones that are older than what is held."""

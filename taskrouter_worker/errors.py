@@ -5,7 +5,8 @@
     TaskRouterError
     ├── TokenError                 the token cannot be used
     │   ├── InvalidTokenError      malformed, refused, or without the needed grant
-    │   └── TokenExpiredError      it was good once
+    │   ├── TokenExpiredError      it was good once
+    │   └── TokenProviderError     the application's own source of tokens failed
     ├── SignalingError             the websocket
     │   ├── ConnectionFailedError  it could not be opened
     │   ├── ConnectionLostError    it ended
@@ -18,8 +19,9 @@
     │   │   ├── VersionConflictError   412
     │   │   └── RateLimitedError       429
     │   ├── ServerError            5xx, or an answer that makes no sense
-    │   ├── RequestTimeoutError    no answer in time: the command may have been carried out
-    │   └── NetworkError           the exchange broke: the command may have been carried out
+    │   ├── RequestTimeoutError    no answer in time: see `carried_out`
+    │   ├── NetworkError           the exchange broke: see `carried_out`
+    │   └── EndedOtherwiseError    the command came too late: the reservation or task had ended
     ├── NotConnectedError          a call that needs a session, before the first or after the last
     ├── StreamOverflowError        an event stream was read too slowly
     └── HandlerError               one of the application's own handlers raised
@@ -33,6 +35,7 @@ __all__ = [
     "AuthenticationError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "EndedOtherwiseError",
     "HandlerError",
     "InvalidMessageError",
     "InvalidTokenError",
@@ -50,6 +53,7 @@ __all__ = [
     "TaskRouterError",
     "TokenError",
     "TokenExpiredError",
+    "TokenProviderError",
     "VersionConflictError",
 ]
 
@@ -73,6 +77,15 @@ class InvalidTokenError(TokenError):
 
 class TokenExpiredError(TokenError):
     """The token's lifetime is over."""
+
+
+class TokenProviderError(TokenError):
+    """The application's token provider raised, or returned no token; its exception is `__cause__`."""
+
+    @property
+    def retryable(self) -> bool:
+        """Always: it is asked again."""
+        return True
 
 
 class SignalingError(TaskRouterError):
@@ -137,6 +150,9 @@ class RequestError(TaskRouterError):
         path: the inner path, such as ``Workspaces/WS.../Workers/WK...``.
         status: HTTP status, None if there was no answer.
         code: TaskRouter's error code from the answer, None if it had none.
+        carried_out: False if a command was not carried out: the service refused it, or the SDK looked
+            afterwards and nothing had happened. None if that is not known. `accept`, `reject`, `wrap`,
+            `complete` and `wrap_up` look by themselves and return normally if it was.
     """
 
     def __init__(
@@ -153,6 +169,10 @@ class RequestError(TaskRouterError):
         self.path = path
         self.status = status
         self.code = code
+        # 4xx and 503 say that nothing was done; a gateway's 502 or 504, or half an answer, say nothing.
+        self.carried_out: bool | None = (
+            False if status is not None and (400 <= status < 500 or status == 503) else None
+        )
 
 
 class RequestInvalidError(RequestError):
@@ -207,7 +227,7 @@ class ServerError(RequestError):
 
 
 class RequestTimeoutError(RequestError):
-    """No complete answer in time. A command may or may not have been carried out."""
+    """No complete answer in time. A command may have been carried out: see `carried_out`."""
 
     @property
     def retryable(self) -> bool:
@@ -216,12 +236,28 @@ class RequestTimeoutError(RequestError):
 
 
 class NetworkError(RequestError):
-    """The exchange broke off. A command may or may not have been carried out."""
+    """The exchange broke off. A command may have been carried out: see `carried_out`."""
 
     @property
     def retryable(self) -> bool:
         """Always, but only reads are safe to repeat blindly."""
         return True
+
+
+class EndedOtherwiseError(RequestError):
+    """The answer to a command did not come, and the reservation or task turned out to have ended.
+
+    The failure of the exchange itself is `__cause__`.
+
+    Attributes:
+        sid: the reservation or task.
+        outcome: how it ended, such as ``canceled``; ``unknown`` if the service no longer knows.
+    """
+
+    def __init__(self, message: str, *, method: str, path: str, sid: str, outcome: str) -> None:
+        super().__init__(message, method=method, path=path)
+        self.sid = sid
+        self.outcome = outcome
 
 
 class NotConnectedError(TaskRouterError):

@@ -7,11 +7,24 @@ anything is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict, cast
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
 from ._requests import pascal_case
 
-__all__ = ["ConferenceOptions", "instruction_params"]
+if TYPE_CHECKING:
+    import ssl
+
+    import aiohttp
+
+    from ._session import Backoff
+    from ._snapshot import ReconnectActivity
+    from ._token_keeper import TokenProvider
+    from ._transport import SharedSession
+    from .clock import Clock
+    from .telemetry import Telemetry
+    from .worker import LogLevel
+
+__all__ = ["ConferenceOptions", "WorkerOptions", "instruction_params"]
 
 
 class ConferenceOptions(TypedDict, total=False):
@@ -54,6 +67,30 @@ class ConferenceOptions(TypedDict, total=False):
     jitter_buffer_size: str
     transcribe: bool
     transcription_configuration: str
+
+
+class WorkerOptions(TypedDict, total=False):
+    """Options of `Worker`, for what makes workers: see there."""
+
+    token_provider: TokenProvider | None
+    connect_activity_sid: str | None
+    close_existing_sessions: bool
+    set_worker_offline_if_disconnected: bool | None
+    region: str | None
+    edge: str | None
+    eb_server: str | None
+    ws_server: str | None
+    enable_version_check: bool
+    log_level: LogLevel | None
+    reconnect_activity: ReconnectActivity
+    emit_existing: bool
+    reconnect_backoff: Backoff | None
+    request_timeout: float
+    ssl_context: ssl.SSLContext | None
+    proxy: str | Literal[True] | None
+    http_session: aiohttp.ClientSession | SharedSession | None
+    telemetry: Telemetry | None
+    clock: Clock | None
 
 
 _TEXT: Final = (str,)

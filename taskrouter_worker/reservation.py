@@ -8,6 +8,7 @@ from typing import Final, Literal, Unpack, cast
 import msgspec
 
 from ._context import Context
+from ._outcomes import RESERVATION_REACHED, carry_out
 from ._requests import Request, check_sid
 from ._signatures import OwnEmitter
 from ._views import ReservationView
@@ -82,9 +83,13 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
     async def accept(self) -> Reservation:
         """Accept the task and return the reservation.
 
+        Like `reject`, `wrap` and `complete` it is sent once. If no answer comes, the SDK looks at the
+        reservation: it returns normally if the command was carried out.
+
         Raises:
+            EndedOtherwiseError: no answer came, and the reservation has ended in another way.
             RequestError: the service refused, for example because the reservation is no longer
-                pending, or could not be reached.
+                pending, or could not be reached; `carried_out` tells whether it may be repeated.
         """
         return await self._update(ReservationStatus.ACCEPTED)
 
@@ -278,7 +283,14 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
             self._context.if_match(self._fields.version),
             worker_activity_sid=worker_activity_sid,
         )
-        return await self._command(request)
+        await carry_out(
+            lambda: self._command(request),
+            sid=self.sid,
+            reached=RESERVATION_REACHED[status],
+            status=lambda: self.status,
+            look=self.fetch_latest_version,
+        )
+        return self
 
     async def _instruct(
         self, instruction: Instruction, options: Mapping[str, object], *, prefix: str

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from ._context import Attributes, Context, check_attributes
+from ._outcomes import TASK_REACHED, carry_out
 from ._requests import Request, check_sid
 from ._signatures import TaskEmitter
 from ._views import TaskView
@@ -71,16 +72,14 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
     async def complete(self, reason: str | None = None) -> Task:
         """Complete the task, with all its reservations, and return it.
 
+        Like `wrap_up` it is sent once, and looked after if no answer comes: see `Reservation.accept`.
+
         Raises:
             TypeError: `reason` is not text.
             RequestError: the service refused, or could not be reached.
         """
         _check_reason(reason)
-        return await self._command(
-            self._context.routes.update_task_status(
-                self.sid, TaskStatus.COMPLETED, self._if_match(), reason=reason
-            )
-        )
+        return await self._move_to(TaskStatus.COMPLETED, reason)
 
     async def wrap_up(self, reason: str | None = None) -> Task:
         """Move the task to `wrapping`, which still takes capacity, and return it.
@@ -90,11 +89,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
             RequestError: the service refused, or could not be reached.
         """
         _check_reason(reason)
-        return await self._command(
-            self._context.routes.update_task_status(
-                self.sid, TaskStatus.WRAPPING, self._if_match(), reason=reason
-            )
-        )
+        return await self._move_to(TaskStatus.WRAPPING, reason)
 
     async def set_attributes(self, attributes: Attributes) -> Task:
         """Replace the task's attributes (no merge) and return it.
@@ -215,6 +210,17 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
 
     def _if_match(self) -> str | None:
         return self._context.if_match(self._fields.version)
+
+    async def _move_to(self, status: TaskStatus, reason: str | None) -> Task:
+        request = self._context.routes.update_task_status(self.sid, status, self._if_match(), reason=reason)
+        await carry_out(
+            lambda: self._command(request),
+            sid=self.sid,
+            reached=TASK_REACHED[status],
+            status=lambda: self.status,
+            look=self.fetch_latest_version,
+        )
+        return self
 
     async def _command(self, request: Request) -> Task:
         self._merge(await self._context.fetch(request, _TASK))

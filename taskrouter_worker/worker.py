@@ -32,7 +32,8 @@ from ._signatures import WorkerEmitter
 from ._snapshot import ReconnectActivity, SnapshotTaker
 from ._state import Model, Notification
 from ._token import Token
-from ._transport import Transport
+from ._token_keeper import TokenKeeper, TokenProvider
+from ._transport import SharedSession, Transport
 from ._views import WorkerView
 from .activity import Activity
 from .channel import Channel
@@ -45,6 +46,8 @@ from .terms import SidPrefix
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .telemetry import Telemetry
 
 __all__ = ["LogLevel", "Worker", "WorkerEvent"]
 
@@ -112,7 +115,11 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
     * `error` (`TaskRouterError`); with no handler it is logged.
 
     Args:
-        token: a JWT with a TaskRouter grant, or a worker capability token; see `worker_token`.
+        token: a JWT with a TaskRouter grant, or a worker capability token; see `worker_token`. May be
+            left out with a `token_provider`.
+        token_provider: a function, plain or async, that returns a token. It is asked at the start if
+            there is no token, again after 70 to 80 % of each token's life, and once when a token is
+            refused; if it fails it is asked again with growing delays, and each failure is an `error`.
         connect_activity_sid: the activity to go to when first connected, before `ready`.
         close_existing_sessions: close the other sessions of this worker when first connecting.
         set_worker_offline_if_disconnected: whether the service moves the worker offline when its
@@ -135,6 +142,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         ssl_context: for https and wss; None for the platform's default.
         proxy: True for the environment's proxies, None for none, or a URL.
         http_session: an aiohttp session of yours for the requests; it is not closed.
+        telemetry: spans and metrics for OpenTelemetry, see `taskrouter_worker.telemetry`.
         clock: wall-clock time.
 
     Raises:
@@ -151,6 +159,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         "_ready",
         "_session",
         "_snapshots",
+        "_tokens",
         "_transport",
     )
 
@@ -171,8 +180,9 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     def __init__(
         self,
-        token: str,
+        token: str | None = None,
         *,
+        token_provider: TokenProvider | None = None,
         connect_activity_sid: str | None = None,
         close_existing_sessions: bool = False,
         set_worker_offline_if_disconnected: bool | None = None,
@@ -188,10 +198,13 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         request_timeout: float = 15.0,
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | Literal[True] | None = True,
-        http_session: aiohttp.ClientSession | None = None,
+        http_session: aiohttp.ClientSession | SharedSession | None = None,
+        telemetry: Telemetry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        parsed = Token.parse(token)
+        parsed = None if token is None and token_provider is not None else Token.parse(token)
+        if token_provider is not None and not callable(token_provider):
+            raise TypeError(f"token_provider must be callable, got {type(token_provider).__name__}")
         if connect_activity_sid is not None:
             check_sid(connect_activity_sid, "connect_activity_sid", SidPrefix.ACTIVITY)
         check_bool("close_existing_sessions", close_existing_sessions)
@@ -215,7 +228,8 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         self._transport: Sender = Transport(
             http_url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
         )
-        self._commands = Commands(self._transport, parsed)
+        self._tokens = TokenKeeper(parsed, token_provider, clock or SystemClock())
+        self._commands = Commands(self._transport, self._tokens)
         self._context = Context(
             commands=self._commands,
             dispatcher=self._dispatcher,
@@ -242,14 +256,16 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
                 proxy=proxy,
             ),
             commands=self._commands,
+            tokens=self._tokens,
             dispatcher=self._dispatcher,
             events=_Events(self),
             close_existing_sessions=close_existing_sessions,
             backoff=reconnect_backoff or full_jitter,
-            clock=clock or SystemClock(),
         )
         self._owner: asyncio.Task[None] | None = None
         self._ready = False
+        if telemetry is not None:
+            telemetry.watch(self)
 
     # Life
 
@@ -377,7 +393,8 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
     def update_token(self, token: str) -> None:
         """Use another token from now on, and emit `tokenUpdated`.
 
-        Requests carry it at once. The open websocket stays; when it ends, the next one uses it. A
+        Requests carry it at once. A session that is ready opens a second websocket with it, and closes
+        the first one when the second is complete: nothing is missed and nothing told twice. A
         session that waits for a token (`tokenExpired`) connects at once.
 
         Raises:
@@ -388,12 +405,15 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         parsed = Token.parse(token)
         if self.state is SessionState.CLOSED:
             raise NotConnectedError("the worker was disconnected: make a new one")
-        self._session.update_token(parsed)
+        self._tokens.update(parsed)
         self._emit("tokenUpdated")
 
     async def _own(self) -> None:
         try:
             await self._session.run()
+        except Exception:
+            logger.exception("a defect of this package ended the session of %s", self.sid or "a worker")
+            raise
         finally:
             await self._transport.close()
 
@@ -603,6 +623,9 @@ class _Events:
 
     def token_expired(self) -> None:
         self._worker._emit("tokenExpired")
+
+    def token_updated(self) -> None:
+        self._worker._emit("tokenUpdated")
 
 
 async def _join(task: asyncio.Task[None]) -> None:

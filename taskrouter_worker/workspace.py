@@ -21,8 +21,10 @@ from ._endpoints import (
 )
 from ._requests import Request, WorkspaceRoutes, check_sid, present
 from ._token import Token
+from ._token_keeper import TokenKeeper
 from ._transport import Transport
 from ._views import TaskView, WorkerView
+from .clock import SystemClock
 from .errors import InvalidTokenError
 from .resources import Page, TaskFields, TaskQueueFields, WorkerFields
 from .terms import SidPrefix
@@ -230,7 +232,8 @@ class Workspace:
         self._transport = Transport(
             url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
         )
-        self._commands = Commands(self._transport, parsed)
+        self._tokens = TokenKeeper(parsed, None, SystemClock())
+        self._commands = Commands(self._transport, self._tokens)
 
     async def __aenter__(self) -> Self:
         """Nothing is connected until something is fetched."""
@@ -264,7 +267,7 @@ class Workspace:
         """
         parsed = Token.parse(token)
         self._routes = WorkspaceRoutes(_workspace_of(parsed, self._given_sid))
-        self._commands.token = parsed
+        self._tokens.update(parsed)
 
     async def fetch_worker_info(self, worker_sid: str) -> WorkerInfo:
         """One worker.

@@ -31,6 +31,7 @@ from taskrouter_worker import (
     worker_token,
 )
 from taskrouter_worker.clock import ManualClock
+from tests.budget import examples
 from tests.scenarios.journal import History, Journal, differences, stale, until
 
 FATES = ("complete", "complete the task", "reject", "cancel", "time out")
@@ -252,7 +253,7 @@ async def test_cut_at_every_request_of_a_session(after: bool) -> None:
             ) from error
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow])
 @given(
     fates=st.lists(st.sampled_from(FATES), min_size=1, max_size=5),
     frames=st.sets(st.integers(0, 60), max_size=8),

@@ -10,12 +10,12 @@ from typing import TypeVar, cast
 import msgspec
 
 from taskrouter_worker import Channel, OutgoingTransfer, Reservation, Task
-from taskrouter_worker._commands import Commands
+from taskrouter_worker._commands import Commands, Sender
 from taskrouter_worker._context import Context
 from taskrouter_worker._emitter import Dispatcher
 from taskrouter_worker._state import Model, Notification, Snapshot
-from taskrouter_worker._token import Token
-from taskrouter_worker._transport import Transport
+from taskrouter_worker._token_keeper import TokenKeeper
+from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.resources import (
     ActivityFields,
     AnyReservationFields,
@@ -54,7 +54,7 @@ class Bench:
         self.world = world or World()
         self.now = 0.0
         self.log: list[str] = []
-        commands = Commands(cast("Transport", None), Token.parse("token"))  # nothing is sent here
+        commands = Commands(cast("Sender", None), TokenKeeper(None, None, ManualClock()))  # nothing is sent
         self.context = Context(commands=commands, dispatcher=Dispatcher(self.log.append))  # type: ignore[arg-type]
         self.context.identify(WORKSPACE, WORKER)
         self.model = Model(self.context, lambda: self.now)
@@ -85,7 +85,7 @@ class Bench:
 
     def find_ends(self, snapshot: Snapshot) -> None:
         """Look up what became of the reservations that the snapshot lacks."""
-        for gone in self.model.untold_ends(snapshot.reservations):
+        for gone in self.model.untold_ends(snapshot):
             shown = self.world.reservations.get(gone)
             snapshot.ends[gone] = None if shown is None else fields(AnyReservationFields, shown)
 

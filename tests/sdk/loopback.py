@@ -27,7 +27,9 @@ async def http_server(handler: Callable[[web.Request], Awaitable[web.StreamRespo
 
 
 @asynccontextmanager
-async def raw_server(answer: bytes | None, *, keep_open: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def raw_server(
+    answer: bytes | None, *, keep_open: bool = False
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A TCP server that reads a request's head and answers with these bytes; host:port and the heads."""
     heads: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []

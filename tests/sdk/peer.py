@@ -50,7 +50,8 @@ def token(number: int = 1, *, expires_in: float | None = None, now: float = 0.0)
 
     Args:
         number: tells tokens apart.
-        expires_in: seconds from `now` (loop time); None for a token that cannot be decoded.
+        expires_in: seconds from `now`; None for a token that cannot be decoded.
+        now: loop time.
     """
     if expires_in is None:
         return f"opaque-token-{number}"
@@ -136,13 +137,14 @@ class Peer:
         greeting: what a new websocket gets first; None for silence.
         echo: when the frames that an SDK's command causes are pushed: before its answer, after it,
             or never (they are lost).
+        token_lifetime: milliseconds that opaque tokens live.
         beats: whether it sends heartbeats.
         door: openings wait until it is set; None for none.
     """
 
     world: World = field(default_factory=World)
     greeting: str | None = "init"
-    token_lifetime: object = 3_600_000
+    token_lifetime: object = 3_600_000  # of tokens that do not say it themselves
     echo: Literal["before", "after", "never"] = "after"
     beats: bool = True
     door: asyncio.Event | None = None
@@ -209,7 +211,9 @@ class Peer:
         websocket = FakeWebSocket()
         self.websockets.append(websocket)
         if self.greeting is not None:
-            websocket.put(self.init() if self.greeting == "init" else self.greeting)
+            life = self._life_of(token)
+            told = {} if life is None else {"token_lifetime": life}
+            websocket.put(self.init(**told) if self.greeting == "init" else self.greeting)
         for frame in self.after_init:
             websocket.put(frame if isinstance(frame, str) else text(frame))
         self.after_init.clear()
@@ -230,6 +234,12 @@ class Peer:
         if payload["token_lifetime"] == "missing":
             del payload["token_lifetime"]
         return json.dumps({"event_type": "init", "payload": payload})
+
+    def _life_of(self, token: Token) -> float | None:
+        """Milliseconds that a token has, if it says so and nothing else was asked for."""
+        if token.expires_at is None or not isinstance(self.token_lifetime, int):
+            return None
+        return (token.expires_at - EPOCH - asyncio.get_running_loop().time()) * 1000
 
     async def send(self, request: Request, token: Token) -> bytes:
         """As `Transport.send`."""
@@ -269,7 +279,9 @@ class Peer:
             case "GET", "WorkerChannels":
                 return _page(list(world.channels.values()))
             case "GET", "Reservations" if not key:
-                listed = world.active() if params.get("Active") == "true" else list(world.reservations.values())
+                listed = (
+                    world.active() if params.get("Active") == "true" else list(world.reservations.values())
+                )
                 return _page(listed)
             case "GET", "Reservations":
                 if key not in world.reservations:
@@ -376,7 +388,9 @@ def heard(worker: Worker) -> list[str]:
         log.append(f"missed {int(reservation.sid[2:], 16)} {reservation.status}")
 
     def left(disconnect: Disconnect) -> None:
-        log.append(f"disconnected {disconnect.cause}{' and stays away' if not disconnect.will_reconnect else ''}")
+        log.append(
+            f"disconnected {disconnect.cause}{' and stays away' if not disconnect.will_reconnect else ''}"
+        )
 
     worker.on("ready", lambda _: log.append("ready"))
     worker.on("reservationCreated", created)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -53,13 +54,16 @@ def test_blank_frames_are_heartbeats(frame: str | bytes) -> None:
     assert decode(frame) is None
 
 
-@pytest.mark.parametrize("frame", ["0", "-1.5", '"text"', "[]", "[{}]", "{}", "null", "true", '{"event_type":null}'])
+@pytest.mark.parametrize(
+    "frame", ["0", "-1.5", '"text"', "[]", "[{}]", "{}", "null", "true", '{"event_type":null}']
+)
 def test_json_that_is_no_event_is_ignored(frame: str) -> None:
     assert decode(frame) is None
 
 
 @pytest.mark.parametrize(
-    "event_type", ["connected", "disconnected", "error", "tokenExpired", "tokenUpdated", "ready", "worker.created", ""]
+    "event_type",
+    ["connected", "disconnected", "error", "tokenExpired", "tokenUpdated", "ready", "worker.created", ""],
 )
 def test_event_types_that_the_service_does_not_push_are_ignored(event_type: str) -> None:
     assert decode(json.dumps({"event_type": event_type, "payload": {}})) is None
@@ -106,7 +110,11 @@ def test_a_missing_key_of_the_nested_task_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("change", "event_type"),
-    [({"version": "1"}, "reservation.created"), ({"task": None}, "reservation.created"), ({"version": None}, "task.updated")],
+    [
+        ({"version": "1"}, "reservation.created"),
+        ({"task": None}, "reservation.created"),
+        ({"version": None}, "task.updated"),
+    ],
 )
 def test_a_value_of_the_wrong_type_is_invalid(change: dict[str, Any], event_type: str) -> None:
     with pytest.raises(InvalidMessageError):
@@ -119,9 +127,13 @@ def test_unknown_keys_and_binary_frames_are_accepted() -> None:
     assert isinstance(event.payload, ReservationFields)
 
 
-@pytest.mark.parametrize("lifetime", [{}, {"token_lifetime": None}, {"token_lifetime": 1.5}, {"token_lifetime": -1}])
+@pytest.mark.parametrize(
+    "lifetime", [{}, {"token_lifetime": None}, {"token_lifetime": 1.5}, {"token_lifetime": -1}]
+)
 def test_init_is_understood_with_any_token_lifetime(lifetime: dict[str, Any]) -> None:
-    event = decode(text(("init", {"channel_id": "WK1", "account_sid": "AC1", "workspace_sid": "WS1", **lifetime})))
+    event = decode(
+        text(("init", {"channel_id": "WK1", "account_sid": "AC1", "workspace_sid": "WS1", **lifetime}))
+    )
     assert event is not None
     assert isinstance(event.payload, InitFields)
     assert event.payload.token_lifetime == lifetime.get("token_lifetime")
@@ -162,7 +174,9 @@ def test_known_events_with_changed_values_raise_nothing_but_invalid_message(data
     event_type = data.draw(st.sampled_from(KNOWN))
     keys = st.sampled_from(sorted(SAMPLES[event_type]))
     changes = data.draw(st.dictionaries(keys, scalars | st.lists(scalars, max_size=2), max_size=3))
-    only_invalid(json.dumps({"event_type": event_type, "payload": {**SAMPLES[event_type], **changes}}).encode())
+    only_invalid(
+        json.dumps({"event_type": event_type, "payload": {**SAMPLES[event_type], **changes}}).encode()
+    )
 
 
 @given(st.sampled_from(KNOWN), st.binary(max_size=20), st.integers(0, 400))
@@ -172,7 +186,5 @@ def test_damaged_frames_raise_nothing_but_invalid_message(event_type: str, damag
 
 
 def only_invalid(frame: bytes) -> None:
-    try:
+    with contextlib.suppress(InvalidMessageError):
         decode(frame)
-    except InvalidMessageError as error:
-        assert str(error)

@@ -80,7 +80,9 @@ class Delivery:
             case 7 if status == "pending":
                 self._deliver(world.end(sid, ENDS[how % 4]), how, answer=sid)
             case 8 | 9 if chosen:
-                self._deliver(world.update_task(sid, priority=how, attributes=json.dumps({"n": how})), how, task=sid)
+                self._deliver(
+                    world.update_task(sid, priority=how, attributes=json.dumps({"n": how})), how, task=sid
+                )
             case 10:
                 self._deliver(world.set_activity((AVAILABLE, BREAK, OFFLINE)[how % 3]), how, worker=True)
             case 11:
@@ -206,7 +208,10 @@ class Delivery:
             assert "ended" in truth
             return
         unknown = "ended" in life and not OUTCOMES & set(life)
-        assert is_subsequence(life, [entry for entry in truth if not entry.startswith("task ")]), (told, truth)
+        assert is_subsequence(life, [entry for entry in truth if not entry.startswith("task ")]), (
+            told,
+            truth,
+        )
         for event, count in Counter(told).items():
             assert count <= truth.count(event), f"told too often: {told}"
         if "created" not in life:

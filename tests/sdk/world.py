@@ -177,7 +177,9 @@ class World:
 
     def complete(self, reservation: str) -> list[Frame]:
         """Reservation and task end."""
-        return self._move(reservation, "completed", "task.completed", "reservation.completed", task="completed")
+        return self._move(
+            reservation, "completed", "task.completed", "reservation.completed", task="completed"
+        )
 
     def end(self, reservation: str, how: str) -> list[Frame]:
         """The offer ends: rejected, timeout, canceled or rescinded."""
@@ -247,9 +249,7 @@ class World:
             frames.append("worker.channel.availability.update")
         channel["date_updated"] = self.now
         self.worker["version"] += len(frames)
-        return [
-            (name, {**copy.deepcopy(channel), "version": self.worker["version"]}) for name in frames
-        ]
+        return [(name, {**copy.deepcopy(channel), "version": self.worker["version"]}) for name in frames]
 
     def _frame(self, event_type: str, fields: Fields) -> Frame:
         return event_type, copy.deepcopy(fields)

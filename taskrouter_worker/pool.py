@@ -1,0 +1,498 @@
+"""Many workers in one process: bots by the hundred, with one place for what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Literal, Self, TypeVar, Unpack, cast, overload
+
+import anyio
+import anyio.abc
+
+from . import _running
+from ._emitter import Dispatcher, Handler, Listenable
+from ._endpoints import check_int
+from ._signaling import Disconnect
+from ._transport import SharedSession
+from .errors import HandlerError, NotConnectedError, RequestError, TaskRouterError
+from .options import WorkerOptions
+from .reservation import Reservation
+from .worker import Worker, WorkerEvent
+
+__all__ = ["PoolEvent", "WorkerPool"]
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 10.0
+"""A worker that takes longer to get ready no longer keeps others from starting."""
+
+GRACE_SECONDS: Final = 5.0
+
+PoolEvent = WorkerEvent | Literal["workerEnded"]
+
+_Bare = Literal["ready", "activityUpdated", "attributesUpdated", "tokenExpired", "tokenUpdated"]
+_ABOUT_ITSELF: Final = ("ready", "activityUpdated", "attributesUpdated")
+"""Events whose argument is the worker, which a pool's handlers get anyhow."""
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Handler)
+
+
+class _Ends(Listenable[Literal["workerEnded"]]):
+    """What the pool itself tells."""
+
+    EVENTS = frozenset({"workerEnded"})
+
+
+class _Member:
+    """A worker of the pool."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.scope = anyio.CancelScope()
+        self.leaving = False  # its end was asked for here
+        self.settled = asyncio.Event()  # it was ready once, or has ended
+        self.gone = asyncio.Event()
+        self.bound: dict[tuple[str, Handler], list[Handler]] = {}
+
+
+class WorkerPool:
+    """Runs workers beside each other, with shared HTTP connections and staggered starts::
+
+        pool = WorkerPool(eb_server=..., ws_server=...)
+
+        @pool.on("reservationCreated")
+        async def accept(worker, reservation):
+            await reservation.accept()
+
+        @pool.on("workerEnded")
+        def ended(worker, error):
+            print(worker.sid, "is gone:", error)
+
+        for token in tokens:
+            pool.add(token)
+        asyncio.run(pool.run())
+
+    Events are those of `Worker`, for all workers of the pool, now and later. Each handler gets the worker
+    first, then the event's argument unless that is the worker itself. And one more:
+
+    * `workerEnded` (worker, `TaskRouterError` or None): its session ended for good, and not by `remove` or
+      the end of the pool. The others go on.
+
+    Args:
+        max_connections: HTTP connections of all workers together; requests beyond wait for one.
+        starts_at_once: workers that connect at the same time.
+        start_jitter: each start waits a random part of so many seconds first.
+        **options: for every worker, see `Worker`.
+
+    Raises:
+        TypeError, ValueError: a wrong argument.
+    """
+
+    EVENTS = frozenset({*Worker.EVENTS, "workerEnded"})
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = 100,
+        starts_at_once: int = 10,
+        start_jitter: float = 0.5,
+        **options: Unpack[WorkerOptions],
+    ) -> None:
+        check_int("max_connections", max_connections, 1)
+        check_int("starts_at_once", starts_at_once, 1)
+        if isinstance(start_jitter, bool) or not isinstance(start_jitter, int | float):
+            raise TypeError(f"start_jitter must be a number of seconds, got {start_jitter!r}")
+        if not start_jitter >= 0:
+            raise ValueError(f"start_jitter must be 0 or more seconds, got {start_jitter!r}")
+        self._shared: SharedSession | None = None
+        if options.get("http_session") is None:
+            self._shared = SharedSession(max_connections=max_connections, proxy=options.get("proxy", True))
+            options["http_session"] = self._shared
+        self._options = options
+        self._starts_at_once = starts_at_once
+        self._start_jitter = start_jitter
+        self._handlers: list[tuple[WorkerEvent, Handler]] = []
+        self._members: dict[int, _Member] = {}  # by the worker's identity
+        self._dispatcher = Dispatcher(_report)
+        self._ends = _Ends(self._dispatcher)
+        self._owner: asyncio.Task[None] | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._gate: anyio.Semaphore | None = None
+        self._closing = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._last_failure: TaskRouterError | None = None
+
+    # Members
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The workers that have not ended, in the order in which they were added."""
+        return [member.worker for member in self._members.values()]
+
+    def add(self, token: str | None = None, **options: Unpack[WorkerOptions]) -> Worker:
+        """Make a worker and return it. It starts with the pool, or soon if the pool runs.
+
+        Args:
+            token: see `Worker`.
+            **options: for this worker; they win over the pool's.
+
+        Raises:
+            TypeError, ValueError: see `Worker`.
+            NotConnectedError: the pool is being closed, or was.
+        """
+        if self._closing.is_set():
+            raise NotConnectedError("the pool was closed: make a new one")
+        merged: WorkerOptions = {**self._options, **options}
+        worker = Worker(token, **merged)
+        member = self._members[id(worker)] = _Member(worker)
+        for event, handler in self._handlers:
+            _attach(member, event, handler)
+        self._emptied.clear()
+        if self._tasks is not None:
+            self._tasks.start_soon(self._keep, member, name="worker of a pool")
+        return worker
+
+    async def remove(self, worker: Worker) -> None:
+        """Disconnect a worker and forget it. One that is not there any more is left alone.
+
+        Its running handlers get five seconds to finish. From one of its own handlers this only begins it.
+        """
+        member = self._members.get(id(worker))
+        if member is None:
+            return
+        member.leaving = True
+        if self._tasks is None:
+            del self._members[id(worker)]
+            await worker.disconnect()
+            return
+        member.scope.cancel()
+        if not worker._dispatcher.called_from_handler():
+            await member.gone.wait()
+
+    async def wait_ready(self) -> None:
+        """Wait until every worker was ready once, or has ended."""
+        for member in list(self._members.values()):
+            await member.settled.wait()
+
+    # Events
+
+    @overload
+    def on(self, event: _Bare) -> Callable[[Callable[[Worker], T]], Callable[[Worker], T]]: ...
+    @overload
+    def on(self, event: _Bare, handler: Callable[[Worker], T]) -> Callable[[Worker], T]: ...
+    @overload
+    def on(
+        self, event: Literal["reservationCreated", "reservationMissed"]
+    ) -> Callable[[Callable[[Worker, Reservation], T]], Callable[[Worker, Reservation], T]]: ...
+    @overload
+    def on(
+        self,
+        event: Literal["reservationCreated", "reservationMissed"],
+        handler: Callable[[Worker, Reservation], T],
+    ) -> Callable[[Worker, Reservation], T]: ...
+    @overload
+    def on(
+        self, event: Literal["reservationFailed"]
+    ) -> Callable[[Callable[[Worker, dict[str, object]], T]], Callable[[Worker, dict[str, object]], T]]: ...
+    @overload
+    def on(
+        self, event: Literal["reservationFailed"], handler: Callable[[Worker, dict[str, object]], T]
+    ) -> Callable[[Worker, dict[str, object]], T]: ...
+    @overload
+    def on(
+        self, event: Literal["disconnected"]
+    ) -> Callable[[Callable[[Worker, Disconnect], T]], Callable[[Worker, Disconnect], T]]: ...
+    @overload
+    def on(
+        self, event: Literal["disconnected"], handler: Callable[[Worker, Disconnect], T]
+    ) -> Callable[[Worker, Disconnect], T]: ...
+    @overload
+    def on(
+        self, event: Literal["error"]
+    ) -> Callable[[Callable[[Worker, TaskRouterError], T]], Callable[[Worker, TaskRouterError], T]]: ...
+    @overload
+    def on(
+        self, event: Literal["error"], handler: Callable[[Worker, TaskRouterError], T]
+    ) -> Callable[[Worker, TaskRouterError], T]: ...
+    @overload
+    def on(
+        self, event: Literal["workerEnded"]
+    ) -> Callable[
+        [Callable[[Worker, TaskRouterError | None], T]], Callable[[Worker, TaskRouterError | None], T]
+    ]: ...
+    @overload
+    def on(
+        self, event: Literal["workerEnded"], handler: Callable[[Worker, TaskRouterError | None], T]
+    ) -> Callable[[Worker, TaskRouterError | None], T]: ...
+    def on(self, event: str, handler: Handler | None = None) -> Handler:
+        """Call `handler` at each `event` of each worker; as a decorator when `handler` is left out.
+
+        What it raises becomes an `error` event of the worker concerned; of `workerEnded`, a log line.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the handler cannot be called.
+        """
+        if event not in self.EVENTS:
+            known = ", ".join(sorted(self.EVENTS))
+            raise ValueError(f"WorkerPool has no event {event!r}; its events are: {known}")
+        if handler is None:
+            return functools.partial(self._add_handler, event)
+        return self._add_handler(event, handler)
+
+    def remove_listener(self, event: PoolEvent, handler: Handler) -> None:
+        """Take back one registration of `handler`; one that is not there is left alone."""
+        if event == "workerEnded":
+            self._ends.remove_listener(event, handler)
+        elif (event, handler) in self._handlers:
+            self._handlers.remove((event, handler))
+            for member in self._members.values():
+                _detach(member, event, handler)
+
+    def _add_handler(self, event: str, handler: H) -> H:
+        if not callable(handler):
+            raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
+        if event == "workerEnded":
+            return self._ends._add("workerEnded", handler, once=False)
+        name = cast("WorkerEvent", event)  # `on` has looked it up
+        self._handlers.append((name, handler))
+        for member in self._members.values():
+            _attach(member, name, handler)
+        return handler
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        """Start the workers, without waiting for them: see `wait_ready`.
+
+        Raises:
+            RuntimeError: this pool was entered before; make a new one.
+        """
+        if self._owner is not None or self._closing.is_set():
+            raise RuntimeError("this WorkerPool was already started; make a new one")
+        self._owner = asyncio.create_task(self._own(), name="worker pool")
+        await self._opened.wait()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Disconnect all workers, and leave nothing running."""
+        with anyio.CancelScope(shield=True):
+            await self.disconnect()
+
+    async def disconnect(self) -> None:
+        """Disconnect all workers for good. Running handlers get five seconds to finish.
+
+        Safe to call twice, from any task, and from a handler: there it only begins the end.
+        """
+        self._closing.set()
+        if self._owner is None:
+            for worker in self.workers:
+                await self.remove(worker)
+        elif not self._called_from_handler():
+            await asyncio.wait({self._owner})
+
+    async def wait_closed(self) -> None:
+        """Wait until the pool was closed.
+
+        Raises:
+            NotConnectedError: it was never started.
+        """
+        if self._owner is None:
+            raise NotConnectedError("the pool was not started: enter `async with pool` first")
+        await asyncio.wait({self._owner})
+        if not self._owner.cancelled():
+            self._owner.result()
+
+    async def drain(self, *, activity_sid: str | None = None, timeout: float = 300.0) -> list[Reservation]:
+        """Let all workers take no new work and finish what they accepted; return what is not finished.
+
+        Workers that have not connected yet are not started any more. One that cannot drain is logged and does
+        not keep the others from it.
+
+        Args:
+            activity_sid: see `Worker.drain`.
+            timeout: seconds to wait.
+        """
+        left: list[Reservation] = []
+
+        async def one(worker: Worker) -> None:
+            try:
+                left.extend(await worker.drain(activity_sid=activity_sid, timeout=timeout))
+            except (RequestError, NotConnectedError, ValueError) as error:
+                logger.warning("%s could not drain: %s", worker.sid, error)
+                left.extend(worker.reservations.values())
+
+        async with anyio.create_task_group() as tasks:
+            for member in list(self._members.values()):
+                if member.settled.is_set():
+                    tasks.start_soon(one, member.worker)
+                else:
+                    member.leaving = True
+                    member.scope.cancel()
+        return left
+
+    async def run(
+        self,
+        *,
+        drain_timeout: float = 300.0,
+        drain_activity_sid: str | None = None,
+        signals: Sequence[signal.Signals] = _running.DEFAULT_SIGNALS,
+    ) -> None:
+        """Run as a program: start all workers, work until a signal, drain them, disconnect. As `Worker.run`.
+
+        It also ends when the last worker has ended for good.
+
+        Args:
+            drain_timeout: seconds to finish what was accepted.
+            drain_activity_sid: see `Worker.drain`.
+            signals: which signals.
+
+        Raises:
+            TaskRouterError: why the last worker ended.
+        """
+        await _running.run(
+            _Program(self),
+            drain_timeout=drain_timeout,
+            drain_activity_sid=drain_activity_sid,
+            signals=signals,
+        )
+
+    async def _own(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._gate = anyio.Semaphore(self._starts_at_once)
+                self._dispatcher.open(tasks)
+                self._tasks = tasks
+                for member in self._members.values():
+                    tasks.start_soon(self._keep, member, name="worker of a pool")
+                self._opened.set()
+                await self._closing.wait()
+                members = list(self._members.values())
+                for member in members:
+                    member.leaving = True
+                    member.scope.cancel()
+                for member in members:
+                    await member.gone.wait()
+                with anyio.move_on_after(GRACE_SECONDS):
+                    await self._dispatcher.idle()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._closing.set()
+            self._dispatcher.close()
+            if self._shared is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._shared.close()
+
+    async def _keep(self, member: _Member) -> None:
+        """One worker's whole life."""
+        failure: TaskRouterError | None = None
+        try:
+            with member.scope:
+                async with AsyncExitStack() as stack:
+                    await self._start(member.worker, stack)
+                    member.settled.set()
+                    await member.worker.wait_closed()
+        except TaskRouterError as error:
+            failure = error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await member.worker.disconnect()
+            del self._members[id(member.worker)]
+            member.settled.set()
+            member.gone.set()
+        if not member.leaving:
+            logger.info("%s ended: %s", member.worker, failure or "it was disconnected")
+            self._ends._emit("workerEnded", member.worker, failure)
+            if not self._members:
+                self._last_failure = failure
+                self._emptied.set()
+
+    async def _start(self, worker: Worker, stack: AsyncExitStack) -> None:
+        # Spread, so that hundreds of programs that start at once do not all come at once.
+        await anyio.sleep(random.uniform(0, self._start_jitter))  # noqa: S311 - spreads load
+        assert self._gate is not None  # noqa: S101 - made before the first member is started
+        await self._gate.acquire()
+        waiting = True
+
+        def let_the_next_in() -> None:
+            nonlocal waiting
+            if waiting and self._gate is not None:
+                waiting = False
+                self._gate.release()
+
+        slow = asyncio.get_running_loop().call_later(START_SECONDS, let_the_next_in)
+        try:
+            await stack.enter_async_context(worker)
+        finally:
+            slow.cancel()
+            let_the_next_in()
+
+    def _called_from_handler(self) -> bool:
+        return self._dispatcher.called_from_handler() or any(
+            worker._dispatcher.called_from_handler() for worker in self.workers
+        )
+
+    def __repr__(self) -> str:
+        return f"<WorkerPool of {len(self._members)}>"
+
+
+class _Program:
+    """A pool as a program, which ends when nobody is left to work."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self.drain = pool.drain
+        self.disconnect = pool.disconnect
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._pool.__aexit__(exc_type, exc, traceback)
+
+    async def wait_closed(self) -> None:
+        """Wait until the pool is closed, or empty because the last worker ended."""
+        closing = asyncio.ensure_future(self._pool._closing.wait())
+        emptied = asyncio.ensure_future(self._pool._emptied.wait())
+        try:
+            await asyncio.wait({closing, emptied}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            emptied.cancel()
+        if self._pool._last_failure is not None and not self._pool.workers:
+            raise self._pool._last_failure
+
+
+def _attach(member: _Member, event: WorkerEvent, handler: Handler) -> None:
+    bound = handler if event in _ABOUT_ITSELF else functools.partial(handler, member.worker)
+    member.bound.setdefault((event, handler), []).append(bound)
+    member.worker._add(event, bound, once=False)
+
+
+def _detach(member: _Member, event: WorkerEvent, handler: Handler) -> None:
+    bound = member.bound.get((event, handler))
+    if bound:
+        member.worker.remove_listener(event, bound.pop())
+
+
+def _report(error: HandlerError) -> None:
+    logger.error("%s", error, exc_info=error.__cause__)
