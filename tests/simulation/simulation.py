@@ -120,8 +120,10 @@ class _Day:
         self.server.observe(self.history.record)
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector("memory"))
         rng = random.Random(self.rng.random())
+        provided = self.rng.random() < 0.5  # half of the workers ask for tokens, half are given them
         self.worker = Worker(
-            self.token(domain.sid),
+            None if provided else self.token(domain.sid),
+            token_provider=functools.partial(self._provide, domain.sid) if provided else None,
             eb_server="http://127.0.0.1/v1/wschannels",
             ws_server="ws://127.0.0.1/v1/wschannels",
             proxy=None,
@@ -133,7 +135,8 @@ class _Day:
         self.worker.on("reservationCreated", self._handle)
         self.worker.on("activityUpdated", self._back_to_work)
         self.worker.on("ready", self._back_to_work)
-        self.worker.on("tokenExpired", lambda: self._renew(domain.sid))
+        if not provided:
+            self.worker.on("tokenExpired", lambda: self._renew(domain.sid))
         self.worker.on("error", lambda error: self.note(f"error: {type(error).__name__}: {error}"))
         self.worker.on("disconnected", lambda reason: self.note(f"disconnected: {reason.message}"))
         self.worker.on("ready", lambda _: self.note("ready"))
@@ -153,6 +156,13 @@ class _Day:
 
     def _count_connection(self) -> None:
         self.outcome.connections += 1
+
+    async def _provide(self, worker_sid: str) -> str:
+        await asyncio.sleep(self.rng.uniform(0, 3))
+        if self.rng.random() < 0.2:
+            raise ConnectionError("the token service is busy")
+        self.note("a token was provided")
+        return self.token(worker_sid)
 
     def _renew(self, worker_sid: str) -> None:
         self.note("a new token")
