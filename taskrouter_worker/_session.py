@@ -198,6 +198,7 @@ class Session:
 
         self.state = SessionState.NEW
         self.failure: TaskRouterError | None = None
+        self.live_at: float | None = None  # loop time of the latest snapshot
         self._changed = anyio.Event()  # replaced at each change of state
         self._scope: anyio.CancelScope | None = None
         self._closing = False
@@ -511,8 +512,9 @@ class Session:
             if first:
                 self._first_seen = self._tokens.server_now()
             self._gap_began = None
+            self.live_at = asyncio.get_running_loop().time()
             if attempt.ready_at is None:
-                attempt.ready_at = asyncio.get_running_loop().time()
+                attempt.ready_at = self.live_at
             attempt.live.set()
             self.set_state(SessionState.READY)
             return first

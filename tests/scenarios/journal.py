@@ -64,14 +64,22 @@ class History:
 
 
 class Journal:
-    """Writes down each emission that a worker's application sees, in order."""
+    """Writes down each emission that a worker's application sees, in order.
 
-    def __init__(self, worker: Worker) -> None:
+    Args:
+        worker: not entered yet.
+        as_coroutine: listen to a reservation from within a coroutine handler, as most applications do.
+    """
+
+    def __init__(self, worker: Worker, *, as_coroutine: bool = False) -> None:
         self.worker = worker
         self.told: dict[str, list[str]] = defaultdict(list)
         self.objects: dict[str, Reservation] = {}
-        worker.on("reservationCreated", self._created)
+        worker.on("reservationCreated", self._created_later if as_coroutine else self._created)
         worker.on("reservationMissed", lambda r: self.told[r.sid].append(f"missed as {r.status}"))
+
+    async def _created_later(self, reservation: Reservation) -> None:
+        self._created(reservation)
 
     def _created(self, reservation: Reservation) -> None:
         assert self.objects.setdefault(reservation.sid, reservation) is reservation, "another object for it"

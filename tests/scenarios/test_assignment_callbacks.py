@@ -217,7 +217,9 @@ async def test_answer_to_a_reservation_that_ended_meanwhile_is_discarded(desk: D
     assert delivery.reason == "the reservation is canceled; the answer was discarded"
 
 
-async def test_answer_to_a_deleted_workspace_changes_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_answer_to_a_deleted_workspace_changes_nothing(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     def delete_first(_: object) -> web.Response:
         desk.server._runtime.delete_workspace(desk.ws)
         return web.json_response({"instruction": "accept"})
@@ -225,6 +227,127 @@ async def test_answer_to_a_deleted_workspace_changes_nothing(desk: Desk, caplog:
     reservation = await desk.answered(delete_first)
     assert reservation.status == "pending"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+# --- Answers that make calls --------------------------------------------------------------------
+
+
+async def test_dequeue_calls_the_worker_and_reports_its_steps_in_order(desk: Desk) -> None:
+    async with Receiver(desk.server) as switchboard:
+        reservation = await desk.answered(
+            json_answer(
+                {
+                    "instruction": "dequeue",
+                    "from": "+15005550006",
+                    "to": "client:nina",
+                    "record": "record-from-answer",
+                    "timeout": 30,
+                    "status_callback_url": switchboard.url("/dq?line=1"),
+                    "status_callback_events": ["initiated", "answered", "completed"],
+                }
+            ),
+            call_sid="CA" + "1" * 32,
+        )
+        assert reservation.status == "accepted"
+        [call] = desk.ws.telephony.calls.values()
+        assert (call.to, call.from_, call.record, call.timeout) == (
+            "client:nina",
+            "+15005550006",
+            "record-from-answer",
+            30,
+        )
+        assert json.loads(reservation.task.attributes)["worker_call_sid"] == call.sid
+        desk.run(lambda ws: ws.end_call(call.sid))
+        await desk.settled()
+        told = switchboard.received
+        assert [step.method for step in told] == ["GET"] * 3  # as TaskRouter's
+        assert all(step.is_signed for step in told)
+        assert ["CallStatus=" + word in step.url for step, word in zip(told, STEPS, strict=True)] == [
+            True
+        ] * 3
+        assert "line=1" in told[0].url
+        assert "taskCallSid=CA" + "1" * 32 in told[0].url
+    steps = [d for d in desk.deliveries if d.kind == "status"]
+    assert [(d.sid, d.event_type, d.outcome) for d in steps] == [(call.sid, w, "delivered") for w in STEPS]
+
+
+STEPS = ("initiated", "answered", "completed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (
+            {"instruction": "call", "from": "+15005550006", "to": "client:n", "url": "http://127.0.0.1/x"},
+            "pending",
+        ),
+        (
+            {
+                "instruction": "call",
+                "from": "+15005550006",
+                "to": "client:n",
+                "url": "http://127.0.0.1/x",
+                "accept": True,
+            },
+            "accepted",
+        ),
+        ({"instruction": "redirect", "call_sid": "CA" + "1" * 32, "url": "http://127.0.0.1/x"}, "pending"),
+        (
+            {
+                "instruction": "Redirect",
+                "call_sid": "CA" + "1" * 32,
+                "url": "http://127.0.0.1/x",
+                "accept": "true",
+            },
+            "accepted",
+        ),
+        ({"instruction": "conference", "to": "client:n", "end_conference_on_exit": True}, "accepted"),
+    ],
+)
+async def test_answer_does_what_the_same_instruction_by_rest_would_do(
+    desk: Desk, answer: dict[str, object], status: str
+) -> None:
+    reservation = await desk.answered(json_answer(answer))
+    assert reservation.status == status
+    [delivery] = desk.deliveries
+    assert (delivery.code, delivery.reason) == (None, f"{str(answer['instruction']).lower()} was carried out")
+    telephony = desk.ws.telephony
+    made = [*telephony.calls.values(), *telephony.redirects]
+    assert made
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"instruction": "call", "to": "nobody", "from": "+15005550006", "url": "http://127.0.0.1/"}, 40110),
+        ({"instruction": "call", "to": "client:n", "from": "+15005550006", "url": "ftp://x"}, 40112),
+        ({"instruction": "redirect", "call_sid": "CA" + "1" * 32}, 40120),
+        ({"instruction": "dequeue", "to": "client:n", "post_work_activity_sid": "WA" + "0" * 32}, 40130),
+        ({"instruction": "conference", "to": "client:n", "max_participants": 1}, 20001),
+    ],
+)
+async def test_instruction_that_cannot_be_carried_out_leaves_the_reservation_pending(
+    desk: Desk, answer: dict[str, object], code: int
+) -> None:
+    reservation = await desk.answered(json_answer(answer))
+    assert (reservation.status, [d.code for d in desk.deliveries]) == ("pending", [code])
+    assert desk.ws.telephony.calls == {}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "code"), [("call", 40114), ("redirect", 40123), ("dequeue", 40135), ("conference", 40136)]
+)
+async def test_instruction_that_comes_too_late_is_discarded_under_its_code(
+    desk: Desk, instruction: str, code: int
+) -> None:
+    def cancel_first(_: object) -> web.Response:
+        [reservation] = desk.ws.reservations.values()
+        desk.run(lambda ws: ws.update_task(reservation.task.sid, assignment_status="canceled"))
+        return web.json_response({"instruction": instruction})
+
+    await desk.answered(cancel_first)
+    [delivery] = desk.deliveries
+    assert (delivery.code, delivery.reason) == (code, "the reservation is canceled; the answer was discarded")
 
 
 # --- Receivers that fail ------------------------------------------------------------------------

@@ -104,33 +104,36 @@ async def test_reservation_event_tells_reservation_task_queue_workflow_and_worke
     at = START + 25
     [queue], [workflow] = desk.ws.task_queues.values(), desk.ws.workflows.values()
     told = await desk.told_of("reservation.accepted")
-    assert told.items() >= {
-        "EventDescription": f"Reservation {reservation.sid} accepted",
-        "Timestamp": str(int(at)),
-        "TimestampMs": str(int(at * 1000)),
-        "AccountSid": desk.server.account_sid,
-        "WorkspaceSid": desk.ws.sid,
-        "WorkspaceName": "Default Workspace",
-        "ResourceType": "reservation",
-        "ResourceSid": reservation.sid,
-        "ReservationSid": reservation.sid,
-        "ReservationVersion": "1",
-        "TaskSid": task.sid,
-        "TaskAttributes": '{"topic": "cards"}',
-        "TaskAge": "25",
-        "TaskPriority": "10",
-        "TaskAssignmentStatus": "assigned",
-        "TaskVersion": "2",
-        "TaskChannelUniqueName": "default",
-        "TaskQueueSid": queue.sid,
-        "TaskQueueName": queue.friendly_name,
-        "WorkflowSid": workflow.sid,
-        "WorkflowName": workflow.friendly_name,
-        "WorkerSid": nina.sid,
-        "WorkerName": "nina",
-        "WorkerAttributes": "{}",
-        "WorkerActivityName": "Available",
-    }.items()
+    assert (
+        told.items()
+        >= {
+            "EventDescription": f"Reservation {reservation.sid} accepted",
+            "Timestamp": str(int(at)),
+            "TimestampMs": str(int(at * 1000)),
+            "AccountSid": desk.server.account_sid,
+            "WorkspaceSid": desk.ws.sid,
+            "WorkspaceName": "Default Workspace",
+            "ResourceType": "reservation",
+            "ResourceSid": reservation.sid,
+            "ReservationSid": reservation.sid,
+            "ReservationVersion": "1",
+            "TaskSid": task.sid,
+            "TaskAttributes": '{"topic": "cards"}',
+            "TaskAge": "25",
+            "TaskPriority": "10",
+            "TaskAssignmentStatus": "assigned",
+            "TaskVersion": "2",
+            "TaskChannelUniqueName": "default",
+            "TaskQueueSid": queue.sid,
+            "TaskQueueName": queue.friendly_name,
+            "WorkflowSid": workflow.sid,
+            "WorkflowName": workflow.friendly_name,
+            "WorkerSid": nina.sid,
+            "WorkerName": "nina",
+            "WorkerAttributes": "{}",
+            "WorkerActivityName": "Available",
+        }.items()
+    )
 
 
 async def test_event_shows_the_moment_at_which_it_happened(desk: Desk) -> None:
@@ -240,7 +243,9 @@ async def test_event_and_assignment_callback_of_a_reservation_do_not_wait_for_ea
     desk.receiver.answer = answer
     desk.subscribe()
     [workflow] = desk.ws.workflows.values()
-    desk.run(lambda ws: ws.update_workflow(workflow.sid, assignment_callback_url=desk.receiver.url("/assign")))
+    desk.run(
+        lambda ws: ws.update_workflow(workflow.sid, assignment_callback_url=desk.receiver.url("/assign"))
+    )
     accepted = asyncio.Event()
     desk.server.observe(
         lambda _, events: accepted.set() if any(e.type == "reservation.accepted" for e in events) else None

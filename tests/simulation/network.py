@@ -156,7 +156,8 @@ class _End(asyncio.Transport):
     def _travel(self, arrive: Callable[..., None], *args: object) -> None:
         if self._link.muted:
             return
-        self._arrives_at = max(self._arrives_at, self._loop.time() + self._link.network.delay())
+        # Timers of the same moment fire in any order, so no two arrivals share one.
+        self._arrives_at = max(self._arrives_at + 1e-6, self._loop.time() + self._link.network.delay())
         self._loop.call_at(self._arrives_at, self._arrive, arrive, args)
 
     def _arrive(self, arrive: Callable[..., None], args: tuple[object, ...]) -> None:

@@ -72,6 +72,7 @@ class _Day:
         self.network = network
         self.epoch = float(int(time.time()))
         self.clock = _LoopClock(self.epoch)
+        self.surprises: list[str] = []
         self.server = StubServer(
             Settings(
                 seed=seed,
@@ -131,7 +132,9 @@ class _Day:
             clock=_LoopClock(self.epoch, ahead=self.rng.choice([0.0, 0.0, -40.0, 40.0])),
             reconnect_backoff=lambda attempt: rng.uniform(0, min(8.0, 2.0**attempt)),
         )
-        self.journal = Journal(self.worker)
+        self.journal = Journal(self.worker, as_coroutine=self.rng.random() < 0.5)
+        self.worker.on("reservationCreated", self._audit)
+        self.worker.on("reservationMissed", self._audit)
         self.worker.on("reservationCreated", self._handle)
         self.worker.on("activityUpdated", self._back_to_work)
         self.worker.on("ready", self._back_to_work)
@@ -156,6 +159,12 @@ class _Day:
 
     def _count_connection(self) -> None:
         self.outcome.connections += 1
+
+    def _audit(self, reservation: Reservation) -> None:
+        """Only a snapshot may find something by itself. Else an event got lost on a living connection."""
+        found_at = self.worker._session.live_at
+        if reservation.origin == "resync" and asyncio.get_running_loop().time() != found_at:
+            self.surprises.append(f"{reservation.sid}: found late, as {reservation.status}")
 
     async def _provide(self, worker_sid: str) -> str:
         await asyncio.sleep(self.rng.uniform(0, 3))
@@ -363,7 +372,7 @@ class _Day:
         until = loop.time() + CALM
         while problems() and loop.time() < until:
             await asyncio.sleep(1)
-        self.outcome.wrong = problems()
+        self.outcome.wrong = problems() + self.surprises
         self.outcome.reservations = len(self.history.steps)
 
     def _frame(self, frame: FaultyFrame) -> FrameFault | None:
