@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -20,19 +19,26 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from taskrouter_worker.clock import Clock, SystemClock
-from taskrouter_worker.terms import SidPrefix, WorkspaceTemplate, is_sid
+from taskrouter_worker.terms import Role, SidPrefix, WorkspaceTemplate, is_sid
+from taskrouter_worker.tokens import worker_token
 
+from .callbacks import Callbacks, is_loopback
+from .chronicle import Chronicle
+from .deliveries import Deliveries
 from .domain.events import Event
 from .domain.model import Limits
+from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_bridge import EventBridge
 from .faults import Faults
 from .ids import RandomSids, SeededSids
+from .inspection import Inspection
 from .replies import CORS, ApiError, error_response, json_response, method_not_allowed
 from .rest import MAX_BODY, Rest
-from .runtime import Publish, Runtime
+from .runtime import Publish, PublishCallbacks, Runtime
 from .sessions import Sessions
 from .store import Account
+from .switchboard import Switchboard
 from .tokens import MAX_TOKEN, Credentials, Tokens
 
 __all__ = ["Settings", "StubServer"]
@@ -62,6 +68,7 @@ class Settings:
         heartbeat_seconds: each websocket gets a text frame at least this often.
         offline_grace_ms: milliseconds before a worker without a session goes offline.
         allowed_hosts: further host names under which `/stub` may be reached.
+        callback_hosts: hosts beside this machine that callbacks may be sent to.
         tls_cert, tls_key: PEM files; both or neither.
         limits: TaskRouter's limits and timers.
         seed: makes SIDs repeatable.
@@ -82,6 +89,7 @@ class Settings:
     heartbeat_seconds: float = 15
     offline_grace_ms: float = 0
     allowed_hosts: Sequence[str] = ()
+    callback_hosts: Sequence[str] = ()
     tls_cert: str | Path | None = None
     tls_key: str | Path | None = None
     limits: Limits = field(default_factory=Limits)
@@ -112,7 +120,7 @@ class Settings:
             raise ValueError("max_sessions_per_worker and max_waiting_frames must be 1 or more")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or neither")
-        if not _is_loopback(self.host) and (self.auth_token is None or self.signing_key_secret is None):
+        if not is_loopback(self.host) and (self.auth_token is None or self.signing_key_secret is None):
             raise ValueError(
                 f"host {self.host!r} is reachable from other machines: give auth_token and "
                 "signing_key_secret explicitly, or listen on 127.0.0.1"
@@ -152,10 +160,18 @@ class StubServer:
         )
         self.faults = Faults()
         self._observers: list[Publish] = []
+        self._callback_observers: list[PublishCallbacks] = []
         self.account = Account(
             sid=self._credentials.account_sid, now=clock.now, sids=sids, limits=settings.limits
         )
-        self._runtime = Runtime(self.account, clock=clock, publish=self._publish, deleted=self._forget)
+        self._chronicle = Chronicle(settings.limits)
+        self._runtime = Runtime(
+            self.account,
+            clock=clock,
+            publish=self._publish,
+            deleted=self._forget,
+            publish_callbacks=self._publish_callbacks,
+        )
         tokens = Tokens(self._credentials, token_clock)
         self._sessions = Sessions(
             self._runtime,
@@ -168,9 +184,19 @@ class StubServer:
             max_per_worker=settings.max_sessions_per_worker,
         )
         self._bridge = EventBridge(
-            self._runtime, tokens, self._sessions, faults=self.faults, settle=settings.settle_ms / 1000
+            self._runtime,
+            tokens,
+            self._sessions,
+            faults=self.faults,
+            settle=settings.settle_ms / 1000,
+            acting=self._chronicle.acting,
         )
-        self._rest = Rest(self._runtime, self._credentials, faults=self.faults)
+        self._rest = Rest(self._runtime, self._credentials, faults=self.faults, chronicle=self._chronicle)
+        self._callbacks = Callbacks(
+            self._runtime, auth_token=self._credentials.auth_token, hosts=settings.callback_hosts
+        )
+        self._inspection = Inspection(self._runtime, self._callbacks.deliveries, guard=self._check_caller)
+        self._switchboard = Switchboard(self._runtime, guard=self._check_caller)
         self._default = self.account.create_workspace(
             friendly_name="Default Workspace", template=WorkspaceTemplate.FIFO
         )
@@ -223,6 +249,11 @@ class StubServer:
     def workspace_sid(self) -> str:
         """The default workspace, made from the FIFO template."""
         return self._default.sid
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The record of callbacks: what was sent to applications, and what they answered."""
+        return self._callbacks.deliveries
 
     def _url(self, scheme: str) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
@@ -282,6 +313,7 @@ class StubServer:
         )
         await runner.setup()
         self._runner = runner
+        await self._callbacks.open()
         self._sessions.open()
         self._runtime.open()
         self._runtime.adopt(self._default)
@@ -297,6 +329,7 @@ class StubServer:
         await self._sessions.close()
         await runner.cleanup()
         self._runtime.close()
+        await self._callbacks.close()
         log.info("stopped")
 
     async def __aenter__(self) -> Self:
@@ -320,6 +353,43 @@ class StubServer:
         """
         return self._runtime.run(self._runtime.workspace(workspace_sid), command)
 
+    def worker_token(self, worker_sid: str, *, role: Role | str = Role.WORKER, lifetime: int = 3600) -> str:
+        """A token for a worker of the default workspace, signed with this server's key.
+
+        Args:
+            worker_sid: the worker that it acts as.
+            role: worker, supervisor or admin.
+            lifetime: seconds from now, by the clock on the wall.
+
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        return worker_token(
+            account_sid=self.account_sid,
+            signing_key_sid=self.signing_key_sid,
+            signing_key_secret=self.signing_key_secret,
+            workspace_sid=self.workspace_sid,
+            worker_sid=worker_sid,
+            role=role,
+            lifetime=lifetime,
+        )
+
+    def hire(self, friendly_name: str, *, attributes: str = "{}") -> tuple[str, str]:
+        """A new worker in the default workspace, ready for work: its SID and a token for it.
+
+        Raises:
+            DomainError: the name is taken, or an argument is out of its range.
+        """
+
+        def create(workspace: Workspace) -> str:
+            available = next(a.sid for a in workspace.activities.values() if a.available)
+            return workspace.create_worker(
+                friendly_name=friendly_name, attributes=attributes, activity_sid=available
+            ).sid
+
+        worker_sid = self.run(self.workspace_sid, create)
+        return worker_sid, self.worker_token(worker_sid)
+
     def tick(self) -> None:
         """Carry out every deadline that is due by the clock, for tests that turn it by hand."""
         self._runtime.tick()
@@ -328,15 +398,28 @@ class StubServer:
         """Call `observer` with the events of each command from now on, before the next command runs."""
         self._observers.append(observer)
 
+    def observe_status_callbacks(self, observer: PublishCallbacks) -> None:
+        """Call `observer` with the status callbacks that instructions asked for, after their events."""
+        self._callback_observers.append(observer)
+
     # --- The application ----------------------------------------------------------------------
 
     def _publish(self, workspace: Workspace, events: Sequence[Event]) -> None:
+        self._chronicle.publish(workspace, events)
         self._sessions.publish(workspace, events)
+        self._callbacks.publish(workspace, events)
         for observer in self._observers:
             observer(workspace, events)
 
+    def _publish_callbacks(self, workspace: Workspace, callbacks: Sequence[StatusCallback]) -> None:
+        self._callbacks.publish_steps(workspace, callbacks)
+        for observer in self._callback_observers:
+            observer(workspace, callbacks)
+
     def _forget(self, workspace: Workspace) -> None:
+        self._chronicle.forget(workspace)
         self._sessions.close_workspace(workspace)
+        self._callbacks.forget(workspace)
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_as_json], client_max_size=MAX_BODY)
@@ -344,6 +427,8 @@ class StubServer:
         app.router.add_route("*", "/v1/Workspaces", self._rest.handle)
         app.router.add_route("*", "/v1/Workspaces/{path:.*}", self._rest.handle)
         app.router.add_route("*", "/stub/health", self._handle_health)
+        self._inspection.add_to(app.router)
+        self._switchboard.add_to(app.router)
         return app
 
     async def _handle_bridge(self, request: web.Request) -> web.StreamResponse:
@@ -364,8 +449,13 @@ class StubServer:
             }
         )
 
+    def _check_caller(self, request: web.Request) -> None:
+        """What shows customers' data asks for the REST API's credentials as well."""
+        self._check_origin(request)
+        self._rest.authenticate(request.headers.get("Authorization", ""))
+
     def _check_origin(self, request: web.Request) -> None:
-        """`/stub` knows no credentials, so pages of other sites must not reach it, nor other names for it."""
+        """Pages of other sites must not reach `/stub`, nor other names for it: browsers keep credentials."""
         allowed = {"localhost", "127.0.0.1", "::1", self.settings.host.lower()}
         allowed.update(host.lower() for host in self.settings.allowed_hosts)
         origin = request.headers.get("Origin")
@@ -416,15 +506,6 @@ def _load(context: ssl.SSLContext, certificate: str | Path, key: str | Path) -> 
     for file in (certificate, key):
         Path(file).read_bytes()  # unlike load_cert_chain's, this error names the file
     context.load_cert_chain(certificate, key)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _hostname(address: str) -> str | None:

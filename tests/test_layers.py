@@ -24,7 +24,7 @@ SDK_SEAMS = {"_signaling.py", "_transport.py"}
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "threading", "time", "uuid"}
 """What the domain is handed (time, SIDs) or must not do at all."""
 
-SHARED_WITH_SERVER = {"taskrouter_worker.clock", "taskrouter_worker.resources", "taskrouter_worker.terms"}
+SHARED_WITH_SERVER = {f"taskrouter_worker.{name}" for name in ("clock", "resources", "terms", "tokens")}
 """The SDK's pure modules that the server's core may import."""
 
 SDK_USERS = {"__main__.py", "pytest_plugin.py"}
