@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -510,7 +511,8 @@ class Session:
         def live() -> bool:
             first, self._synchronised = not self._synchronised, True
             if first:
-                self._first_seen = self._tokens.server_now()
+                # Reservations carry whole seconds: one made later in this second must not look older.
+                self._first_seen = math.floor(self._tokens.server_now())
             self._gap_began = None
             self.live_at = asyncio.get_running_loop().time()
             if attempt.ready_at is None:

@@ -245,8 +245,6 @@ class Model:
         if end is not None:
             reservation._merge_any(end)
             if end.reservation_status in RESERVATION_LIVE:
-                return self._catch_up(reservation)  # the list was behind: it lives
-            if end.reservation_status in RESERVATION_LIVE:
                 # The list did not show it, and it lives: the list was taken at another moment.
                 return self._catch_up(reservation)
         status = reservation.status if reservation.status in RESERVATION_ENDED else "unknown"

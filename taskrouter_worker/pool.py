@@ -18,6 +18,7 @@ import anyio.abc
 from . import _running
 from ._emitter import Dispatcher, Handler, Listenable
 from ._endpoints import check_int
+from ._session import SessionState
 from ._signaling import Disconnect
 from ._transport import SharedSession
 from .errors import HandlerError, NotConnectedError, RequestError, TaskRouterError
@@ -30,7 +31,14 @@ __all__ = ["PoolEvent", "WorkerPool"]
 logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 10.0
-"""A worker that takes longer to get ready no longer keeps others from starting."""
+"""A worker whose first attempt takes longer no longer keeps others from starting."""
+
+_ATTEMPT_OVER: Final = (
+    SessionState.READY,
+    SessionState.WAITING,
+    SessionState.TOKEN_EXPIRED,
+    SessionState.CLOSED,
+)
 
 GRACE_SECONDS: Final = 5.0
 
@@ -87,7 +95,7 @@ class WorkerPool:
 
     Args:
         max_connections: HTTP connections of all workers together; requests beyond wait for one.
-        starts_at_once: workers that connect at the same time.
+        starts_at_once: workers that make their first attempt to connect at the same time.
         start_jitter: each start waits a random part of so many seconds first.
         **options: for every worker, see `Worker`.
 
@@ -116,7 +124,6 @@ class WorkerPool:
             self._shared = SharedSession(max_connections=max_connections, proxy=options.get("proxy", True))
             options["http_session"] = self._shared
         self._options = options
-        self._starts_at_once = starts_at_once
         self._start_jitter = start_jitter
         self._handlers: list[tuple[WorkerEvent, Handler]] = []
         self._members: dict[int, _Member] = {}  # by the worker's identity
@@ -124,7 +131,7 @@ class WorkerPool:
         self._ends = _Ends(self._dispatcher)
         self._owner: asyncio.Task[None] | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._gate: anyio.Semaphore | None = None
+        self._gate = asyncio.Semaphore(starts_at_once)
         self._closing = asyncio.Event()
         self._opened = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -157,7 +164,7 @@ class WorkerPool:
             _attach(member, event, handler)
         self._emptied.clear()
         if self._tasks is not None:
-            self._tasks.start_soon(self._keep, member, name="worker of a pool")
+            self._tasks.start_soon(self._keep, member, self._tasks, name="worker of a pool")
         return worker
 
     async def remove(self, worker: Worker) -> None:
@@ -373,11 +380,10 @@ class WorkerPool:
     async def _own(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                self._gate = anyio.Semaphore(self._starts_at_once)
                 self._dispatcher.open(tasks)
                 self._tasks = tasks
                 for member in self._members.values():
-                    tasks.start_soon(self._keep, member, name="worker of a pool")
+                    tasks.start_soon(self._keep, member, tasks, name="worker of a pool")
                 self._opened.set()
                 await self._closing.wait()
                 members = list(self._members.values())
@@ -396,13 +402,13 @@ class WorkerPool:
                 with anyio.CancelScope(shield=True):
                     await self._shared.close()
 
-    async def _keep(self, member: _Member) -> None:
+    async def _keep(self, member: _Member, tasks: anyio.abc.TaskGroup) -> None:
         """One worker's whole life."""
         failure: TaskRouterError | None = None
         try:
             with member.scope:
                 async with AsyncExitStack() as stack:
-                    await self._start(member.worker, stack)
+                    await self._start(member.worker, stack, tasks)
                     member.settled.set()
                     await member.worker.wait_closed()
         except TaskRouterError as error:
@@ -420,25 +426,20 @@ class WorkerPool:
                 self._last_failure = failure
                 self._emptied.set()
 
-    async def _start(self, worker: Worker, stack: AsyncExitStack) -> None:
+    async def _start(self, worker: Worker, stack: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> None:
         # Spread, so that hundreds of programs that start at once do not all come at once.
         await anyio.sleep(random.uniform(0, self._start_jitter))  # noqa: S311 - spreads load
-        assert self._gate is not None  # noqa: S101 - made before the first member is started
-        await self._gate.acquire()
-        waiting = True
+        let_in = anyio.Event()
+        tasks.start_soon(self._hold_gate, worker, let_in, name="gate of a pool")
+        await let_in.wait()
+        await stack.enter_async_context(worker)
 
-        def let_the_next_in() -> None:
-            nonlocal waiting
-            if waiting and self._gate is not None:
-                waiting = False
-                self._gate.release()
-
-        slow = asyncio.get_running_loop().call_later(START_SECONDS, let_the_next_in)
-        try:
-            await stack.enter_async_context(worker)
-        finally:
-            slow.cancel()
-            let_the_next_in()
+    async def _hold_gate(self, worker: Worker, let_in: anyio.Event) -> None:
+        """Let one in, the next one when its first attempt is over; later ones are spread by the backoff."""
+        async with self._gate:
+            let_in.set()
+            with anyio.move_on_after(START_SECONDS):
+                await worker.wait_for_state(*_ATTEMPT_OVER)
 
     def _called_from_handler(self) -> bool:
         return self._dispatcher.called_from_handler() or any(
