@@ -24,6 +24,7 @@ from ._snapshot import SnapshotTaker
 from ._state import Model, Notification, Snapshot
 from ._token import Token
 from ._token_keeper import TokenKeeper
+from .clock import Clock
 from .errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -56,6 +57,10 @@ STABLE_SECONDS: Final = 10.0
 """A session that was ready for so long resets the backoff; a shorter one does not."""
 
 MAX_BARREN_HANDSHAKES: Final = 5
+CLOCK_CHECK_SECONDS: Final = 5.0
+JUMP_SECONDS: Final = 10.0
+"""What the clock on the wall may gain or lose on the monotonic one between two looks."""
+
 IN_FLIGHT_SECONDS: Final = 120.0
 """Frames this old may still have been on their way when a connection broke."""
 
@@ -169,6 +174,7 @@ class Session:
         close_existing_sessions: close the worker's other sessions, with the first connection only:
             two programs that both insisted would displace each other for ever.
         backoff: seconds to wait before each attempt.
+        clock: the clock on the wall, which goes on while a machine sleeps.
     """
 
     def __init__(
@@ -184,6 +190,7 @@ class Session:
         events: SessionEvents,
         close_existing_sessions: bool,
         backoff: Backoff,
+        clock: Clock,
     ) -> None:
         self._context = context
         self._model = model
@@ -195,6 +202,7 @@ class Session:
         self._events = events
         self._close_existing_sessions = close_existing_sessions
         self._backoff = backoff
+        self._clock = clock
         tokens.events = events
 
         self.state = SessionState.NEW
@@ -208,6 +216,7 @@ class Session:
         self._gap_began: float | None = None  # by the server's clock
         self._first_seen = 0.0  # the first snapshot, by the server's clock
         self._current: _Attempt | None = None
+        self._doubt = asyncio.Event()  # whether the connection may be dead without having ended
 
     # From outside
 
@@ -255,6 +264,7 @@ class Session:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._tokens.run, name="token provider")
+                tasks.start_soon(self._watch_the_clock, name="clock")
                 await self._follow(tasks)
                 tasks.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
@@ -312,17 +322,21 @@ class Session:
         failures = 0
         while not current.ended.is_set():
             if not current.live.is_set():
-                await _first(current.ended.wait, current.live.wait)
+                await _first(current.ended, current.live)
                 continue
-            if self._tokens.is_current(current.token):
-                await _first(current.ended.wait, self._tokens.changed)
+            change = self._tokens.change
+            if self._tokens.is_current(current.token) and not self._doubt.is_set():
+                await _first(current.ended, change, self._doubt)
                 continue
             successor = self._begin(tasks, announced=False)
             # The old connection may be dead without anybody knowing it yet.
             self._note_gap(current)
-            await _first(successor.live.wait, successor.ended.wait, current.ended.wait)
-            if successor.live.is_set():
-                logger.debug("a connection with the new token takes over")
+            await _first(successor.live, successor.ended, current.ended)
+            if self._displaced(current):
+                successor.scope.cancel()
+            elif successor.live.is_set():
+                logger.debug("a new connection takes over")
+                self._doubt.clear()
                 self._current = successor
                 current.scope.cancel()
                 current = successor
@@ -347,7 +361,24 @@ class Session:
                 failures += 1
                 with anyio.move_on_after(self._backoff(failures)):
                     await current.ended.wait()
+        self._doubt.clear()
         return current
+
+    async def _watch_the_clock(self) -> None:
+        """Doubt the connection when the clock on the wall jumps: the machine slept, or was set.
+
+        The monotonic clock stands still while a machine sleeps, so the usual silence would be noticed
+        only half a minute after it woke up.
+        """
+        loop = asyncio.get_running_loop()
+        wall, monotonic = self._clock.now(), loop.time()
+        while True:
+            await anyio.sleep(CLOCK_CHECK_SECONDS)
+            jump = (self._clock.now() - wall) - (loop.time() - monotonic)
+            wall, monotonic = self._clock.now(), loop.time()
+            if abs(jump) > JUMP_SECONDS:
+                logger.info("the clock jumped by %+.0f s: the connection is made anew to be sure of it", jump)
+                self._doubt.set()
 
     def _present(self) -> _Attempt:
         if self._current is None:
@@ -424,6 +455,8 @@ class Session:
 
     def _final(self, attempt: _Attempt, barren: int) -> TaskRouterError | None:
         """The reason not to connect again, None if there is none."""
+        if attempt.disconnect is not None and self._displaced(attempt):
+            return SessionDisplacedError(attempt.disconnect.message)
         if not self._tokens.is_current(attempt.token):
             return None  # it was another token that failed
         error = attempt.error
@@ -439,8 +472,6 @@ class Session:
                     return InvalidTokenError(f"the token was refused: {attempt.disconnect.message}")
                 case DisconnectCause.FORBIDDEN:
                     return InvalidTokenError(f"the token does not allow this: {attempt.disconnect.message}")
-                case DisconnectCause.DISPLACED:
-                    return SessionDisplacedError(attempt.disconnect.message)
                 case _:
                     pass
         if barren >= MAX_BARREN_HANDSHAKES:
@@ -450,6 +481,11 @@ class Session:
                 "is this the event bridge, and does the token fit it?"
             )
         return None
+
+    @staticmethod
+    def _displaced(attempt: _Attempt) -> bool:
+        end = attempt.disconnect
+        return end is not None and end.cause is DisconnectCause.DISPLACED
 
     def _expired_with(self, attempt: _Attempt) -> bool:
         """Whether the attempt ended because its token's life did."""
@@ -561,16 +597,16 @@ class Session:
         self._tokens.learned(token, None if lifetime is None else lifetime / 1000)
 
 
-async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
-    """Wait until one of `waits` is over."""
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of `events` is set."""
     async with anyio.create_task_group() as tasks:
 
-        async def race(wait: Callable[[], Awaitable[object]]) -> None:
-            await wait()
+        async def race(event: asyncio.Event) -> None:
+            await event.wait()
             tasks.cancel_scope.cancel()
 
-        for wait in waits:
-            tasks.start_soon(race, wait)
+        for event in events:
+            tasks.start_soon(race, event)
 
 
 class _Reader:

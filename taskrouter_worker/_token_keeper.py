@@ -131,6 +131,11 @@ class TokenKeeper:
             return self._server_skew + asyncio.get_running_loop().time()
         return self._clock.now()
 
+    @property
+    def change(self) -> asyncio.Event:
+        """Set at the next token. Take it before looking at the present one: then none is missed."""
+        return self._changed
+
     async def changed(self) -> None:
         """Wait for the next token."""
         await self._changed.wait()

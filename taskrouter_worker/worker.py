@@ -228,7 +228,8 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         self._transport: Sender = Transport(
             http_url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
         )
-        self._tokens = TokenKeeper(parsed, token_provider, clock or SystemClock())
+        clock = clock or SystemClock()
+        self._tokens = TokenKeeper(parsed, token_provider, clock)
         self._commands = Commands(self._transport, self._tokens)
         self._context = Context(
             commands=self._commands,
@@ -261,6 +262,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             events=_Events(self),
             close_existing_sessions=close_existing_sessions,
             backoff=reconnect_backoff or full_jitter,
+            clock=clock,
         )
         self._owner: asyncio.Task[None] | None = None
         self._ready = False

@@ -11,12 +11,13 @@ from taskrouter_worker import (
     AuthenticationError,
     ConnectionFailedError,
     InvalidTokenError,
+    SessionDisplacedError,
     SessionState,
     TaskRouterError,
     TokenProviderError,
     Worker,
 )
-from tests.sdk.peer import Peer, heard, token, virtual_worker
+from tests.sdk.peer import LoopClock, Peer, heard, token, virtual_worker
 from tests.sdk.virtual import passes, settle, virtual_time
 from tests.sdk.world import sid
 
@@ -153,6 +154,53 @@ async def test_tokens_in_quick_succession_leave_one_websocket_with_the_last_one(
         assert len(peer.live) == 1
         assert peer.openings[-1].token == token(6)
         assert "disconnected" not in " ".join(log)
+
+
+@virtual_time
+async def test_a_displaced_session_stays_displaced_while_a_new_token_takes_over() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    async with worker:
+        peer.hold(LIST)
+        worker.update_token(token(2))
+        await settle()
+        peer.websockets[0].finish(4409, "displaced")
+        with pytest.raises(SessionDisplacedError):
+            await worker.wait_closed()
+    assert peer.live == []
+    assert len(peer.openings) == 2
+
+
+# A machine that slept
+
+
+@virtual_time
+async def test_a_jump_of_the_clock_makes_the_connection_anew_at_once() -> None:
+    peer, clock = Peer(), LoopClock()
+    worker = virtual_worker(peer, clock=clock)
+    log = heard(worker)
+    async with worker:
+        await passes(60)
+        assert len(peer.openings) == 1
+        clock._ahead += 3600
+        began = now()
+        while len(peer.openings) == 1:
+            await passes(1)
+        assert now() - began <= 6
+        await passes(60)
+        assert len(peer.openings) == 2
+        assert len(peer.live) == 1
+        assert log == ["ready"]
+
+
+@virtual_time
+async def test_a_clock_that_drifts_a_little_is_left_alone() -> None:
+    peer, clock = Peer(), LoopClock()
+    async with virtual_worker(peer, clock=clock):
+        for _ in range(20):
+            clock._ahead += 5
+            await passes(5)
+        assert len(peer.openings) == 1
 
 
 # The provider

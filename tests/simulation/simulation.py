@@ -25,6 +25,7 @@ from taskrouter_worker import (
     RequestError,
     RequestInvalidError,
     Reservation,
+    SessionDisplacedError,
     SessionState,
     Worker,
     worker_token,
@@ -72,6 +73,7 @@ class _Day:
         self.network = network
         self.epoch = float(int(time.time()))
         self.clock = _LoopClock(self.epoch)
+        self.own_clock = _LoopClock(self.epoch, ahead=self.rng.choice([0.0, 0.0, -40.0, 40.0]))
         self.surprises: list[str] = []
         self.server = StubServer(
             Settings(
@@ -129,7 +131,7 @@ class _Day:
             ws_server="ws://127.0.0.1/v1/wschannels",
             proxy=None,
             http_session=self.session,
-            clock=_LoopClock(self.epoch, ahead=self.rng.choice([0.0, 0.0, -40.0, 40.0])),
+            clock=self.own_clock,
             reconnect_backoff=lambda attempt: rng.uniform(0, min(8.0, 2.0**attempt)),
         )
         self.journal = Journal(self.worker, as_coroutine=self.rng.random() < 0.5)
@@ -263,7 +265,8 @@ class _Day:
             self._slow_requests,
             self._faulty_frames,
             self._restart,
-            self._displace_not,
+            self._second_session,
+            self._sleep,
         )
         while asyncio.get_running_loop().time() < LENGTH:
             await asyncio.sleep(self.rng.uniform(0, 40))
@@ -279,6 +282,12 @@ class _Day:
 
     async def _mute(self) -> None:
         self.network.mute_all()
+
+    async def _sleep(self) -> None:
+        """The worker's machine sleeps: nothing gets through, and its clock has moved when it wakes up."""
+        self.network.mute_all()
+        await asyncio.sleep(self.rng.uniform(0, 20))
+        self.own_clock.ahead += self.rng.uniform(60, 36_000)
 
     async def _refuse(self) -> None:
         self.network.refusing = True
@@ -334,23 +343,28 @@ class _Day:
         await asyncio.sleep(self.rng.uniform(0, 20))
         await self.serve()
 
-    async def _displace_not(self) -> None:
+    async def _second_session(self) -> None:
         """A second session of the same worker comes and goes; it displaces nobody."""
+        other = self._other_session(close_existing_sessions=False)
+        try:
+            async with asyncio.timeout(self.rng.uniform(0.1, 10)), other:
+                await asyncio.sleep(self.rng.uniform(0, 5))
+        except TimeoutError:
+            pass
+
+    def _other_session(self, *, close_existing_sessions: bool) -> Worker:
         other = Worker(
             self.token(self.worker.sid),
             eb_server="http://127.0.0.1/v1/wschannels",
             ws_server="ws://127.0.0.1/v1/wschannels",
             proxy=None,
             http_session=self.session,
+            close_existing_sessions=close_existing_sessions,
             set_worker_offline_if_disconnected=False,
             reconnect_backoff=lambda _: 1.0,
         )
         other.on("error", lambda _: None)
-        try:
-            async with asyncio.timeout(self.rng.uniform(0.1, 10)), other:
-                await asyncio.sleep(self.rng.uniform(0, 5))
-        except TimeoutError:
-            pass
+        return other
 
     async def settle(self) -> None:
         """Let everything come to rest, then compare."""
@@ -375,6 +389,21 @@ class _Day:
         self.outcome.wrong = problems() + self.surprises
         self.outcome.reservations = len(self.history.steps)
 
+    async def _be_displaced(self) -> None:
+        """Another session takes this one's place: it must end for good, say why, and not fight back."""
+        self.network.cut_all()
+        await asyncio.sleep(1)
+        await self.worker.wait_for_state("ready")
+        other = self._other_session(close_existing_sessions=True)
+        try:
+            async with asyncio.timeout(60), other:
+                await self.worker.wait_closed()
+                self.outcome.wrong.append("a displaced session ended without a reason")
+        except SessionDisplacedError:
+            pass
+        except TimeoutError:
+            self.outcome.wrong.append("a displaced session did not end")
+
     def _frame(self, frame: FaultyFrame) -> FrameFault | None:
         return self.frame_fault() if frame.event_type else None
 
@@ -392,6 +421,7 @@ class _Day:
                     group.create_task(self.tasks())
                     group.create_task(self.faults())
                 await self.settle()
+                await self._be_displaced()
             await self.stop_serving()
         return self.outcome
 
