@@ -68,8 +68,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.run
 
 $(NPM)/node_modules/.stamp: $(NPM)/package.json $(NPM)/package-lock.json | node-is-new-enough
-	@echo "==> the official JavaScript SDK and pyright"
-	@cd $(NPM) && npm ci --silent
+	@echo "==> the official JavaScript SDK, the OpenAPI document and pyright"
+	@cd $(NPM) && npm ci --silent --ignore-scripts
 	@touch $@
 
 python-is-new-enough:

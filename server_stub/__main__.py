@@ -1,4 +1,4 @@
-"""The command line: ``python -m server_stub serve``, installed as ``taskrouter-stub``."""
+"""The command line: ``python -m server_stub serve`` or ``explain``, installed as ``taskrouter-stub``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from .app import Settings, StubServer
 from .domain.model import Limits
+from .explain_command import add_explain, run_explain
 
 __all__ = ["main"]
 
@@ -31,9 +32,14 @@ _CREDENTIALS: Final = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 stopped, 1 could not listen, 2 bad arguments."""
+    """Run the command line and return the exit status.
+
+    Of `serve`: 0 stopped, 1 could not listen, 2 bad arguments; of `explain` see there.
+    """
     parser = _parser()
     options = parser.parse_args(argv)
+    if options.command == "explain":
+        return run_explain(options, ENVIRONMENT)
     try:
         settings = _settings(options)
     except ValueError as error:
@@ -96,8 +102,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a further host name under which /stub may be reached; may be repeated",
     )
+    add(
+        "--allow-callbacks-to",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a host beside this machine that callbacks may be sent to; may be repeated",
+    )
     add("--tls-cert", metavar="FILE", help="PEM file with the certificate chain: serve https and wss")
     add("--tls-key", metavar="FILE", help="PEM file with its private key")
+    add_explain(commands, ENVIRONMENT)
     return parser
 
 
@@ -127,6 +141,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         settle_ms=options.settle_ms,
         offline_grace_ms=options.offline_grace_ms,
         allowed_hosts=tuple(options.allowed_host),
+        callback_hosts=tuple(options.allow_callbacks_to),
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
         limits=Limits(retention_seconds=options.retention),

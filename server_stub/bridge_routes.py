@@ -19,10 +19,11 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from taskrouter_worker.resources import Page, PageMeta
-from taskrouter_worker.terms import Instruction, ReservationStatus, Role
+from taskrouter_worker.terms import Instruction, Role
 
 from . import queries, views
-from .domain.model import Reservation, TaskQueue, Worker
+from .domain.instruction_options import PARAMETERS, SUPERVISE_PARAMETERS
+from .domain.model import Reservation, Task, TaskQueue, Worker
 from .domain.routing import worker_matches
 from .domain.workspace import Workspace
 from .replies import ApiError, method_not_allowed
@@ -78,6 +79,16 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("an integer")
+    return value
+
+
+def _anything(value: object) -> object:
+    return value
+
+
 def _text_flag(value: object) -> bool:
     # `Active` travels as the text "true".
     if value in ("true", "false"):
@@ -115,6 +126,17 @@ class _Param:
     required: bool = False
 
 
+_INSTRUCTION: Final = tuple(_Param(name, _anything, name) for name in PARAMETERS)
+"""Parameters of instructions: the domain reads them, in whichever spelling they come."""
+
+_SUPERVISE: Final = tuple(_Param(name, _anything, name) for name in SUPERVISE_PARAMETERS)
+_WORKER_PARTICIPANT: Final = tuple(
+    _Param(name, _anything, name) for name in ("EndConferenceOnExit", "Mute", "BeepOnExit")
+)
+_TASK_SID: Final = _Param("TaskSid", _text, "task_sid", required=True)
+_TARGET_WORKER_SID: Final = _Param("TargetWorkerSid", _text, "target_worker_sid", required=True)
+_HOLD: Final = tuple(_Param(name, _anything, name) for name in ("Hold", "HoldUrl", "HoldMethod"))
+
 _PAGING: Final = (_Param("PageSize", _page_size, "page_size"), _Param("AfterSid", _text, "after_sid"))
 
 
@@ -130,6 +152,10 @@ class Call:
     args: dict[str, Any]  # Any: each route knows the types of its own parameters
     if_match: int | None
     on_settled: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def taken(self, *params: _Param) -> dict[str, object]:
+        """Those of the parameters that were given, by their names on the wire; no arguments any more."""
+        return {param.name: self.args.pop(param.key) for param in params if param.key in self.args}
 
     def is_own(self, worker_sid: str) -> bool:
         """Whether the caller is that worker."""
@@ -235,28 +261,62 @@ def _fetch_reservation(call: Call) -> object:
     return views.reservation_fields(call.workspace, reservation, call.runtime.now())
 
 
-_STATUS_OF: Final = {
-    Instruction.ACCEPT: ReservationStatus.ACCEPTED,
-    Instruction.REJECT: ReservationStatus.REJECTED,
-}
-
-
 def _update_reservation(call: Call) -> object:
-    sid, worker_sid = call.sids["reservation"], call.sids["worker"]
-    call.workspace.reservation(sid, worker_sid=worker_sid)  # another worker's is not found
-    instruction = call.args.pop("instruction", None)
-    if instruction is not None:
-        status = _STATUS_OF.get(instruction.lower())
-        if status is None:
-            raise ApiError(404, f"Instruction '{instruction}': the local server does not offer it yet")
-        call.args["status"] = status
-    if "status" not in call.args:  # nothing asked, nothing changed: as over REST
-        reservation = call.workspace.reservation(sid, worker_sid=worker_sid)
-        return views.short_reservation_fields(call.workspace, reservation)
+    sid, worker_sid, task_sid = call.sids["reservation"], call.sids.get("worker"), call.sids.get("task")
+    call.workspace.reservation(sid, worker_sid=worker_sid, task_sid=task_sid)  # another parent's is not found
+    parameters = call.taken(*_INSTRUCTION, *_SUPERVISE)
     return call.runtime.run(
         call.workspace,
         lambda ws: views.short_reservation_fields(
-            ws, ws.update_reservation(sid, if_match=call.if_match, **call.args)
+            ws,
+            ws.change_reservation(
+                sid,
+                parameters=parameters,
+                on_task=task_sid is not None,
+                if_match=call.if_match,
+                **call.args,
+            ),
+        ),
+    )
+
+
+def _update_worker_participant(call: Call) -> object:
+    parameters, now = call.taken(*_WORKER_PARTICIPANT), call.runtime.now()
+    return call.runtime.run(
+        call.workspace,
+        lambda ws: views.reservation_fields(
+            ws, ws.update_worker_participant(call.sids["worker"], parameters=parameters, **call.args), now
+        ),
+    )
+
+
+def _participant_of_task(change: Callable[..., Task]) -> Callable[[Call], object]:
+    """A route that changes the conference of a task and answers with the task."""
+
+    def handle(call: Call) -> object:
+        call.workspace.worker(call.sids["worker"])
+        now, parameters = call.runtime.now(), call.taken(*_HOLD)
+        if parameters:
+            call.args["parameters"] = parameters
+        return call.runtime.run(
+            call.workspace, lambda ws: views.task_fields(ws, change(ws, **call.args), now)
+        )
+
+    return handle
+
+
+def _create_transfer(call: Call) -> object:
+    return call.runtime.run(
+        call.workspace,
+        lambda ws: views.transfer_fields(ws, ws.create_transfer(call.sids["worker"], **call.args)),
+    )
+
+
+def _update_transfer(call: Call) -> object:
+    return call.runtime.run(
+        call.workspace,
+        lambda ws: views.transfer_fields(
+            ws, ws.cancel_transfer(call.sids["worker"], call.sids["transfer"], **call.args)
         ),
     )
 
@@ -418,6 +478,27 @@ def _own_task(call: Call) -> str | None:
     return "a worker may change only tasks of which it holds a live reservation"
 
 
+def _own_transfer(call: Call) -> str | None:
+    return None if call.is_own(call.sids["worker"]) else "a worker may transfer only its own tasks"
+
+
+def _own_participants(call: Call) -> str | None:
+    if not call.is_own(call.sids["worker"]):
+        return "a worker may act only as itself"
+    task = call.workspace.tasks.get(call.args.get("task_sid", ""))
+    if task is None or any(call.is_own(r.worker.sid) for r in task.live_reservations):
+        return None  # a task that there is not is the command's to refuse
+    return "a worker may change only conferences of tasks of which it holds a live reservation"
+
+
+def _supervises(call: Call) -> str | None:
+    word = call.args.get("instruction", "").lower()
+    as_itself = call.args.get("Supervisor") == call.caller.worker_sid
+    if call.caller.role is Role.SUPERVISOR and word == Instruction.SUPERVISE and as_itself:
+        return None
+    return "only a supervisor may supervise another worker's reservation, and only as itself"
+
+
 def _routed_to_itself(call: Call) -> str | None:
     target = call.args.get("routing_target")
     if target is not None and target == call.caller.worker_sid:
@@ -481,7 +562,74 @@ _ROUTES: Final = (
             _Param("ReservationStatus", _text, "status"),
             _Param("WorkerActivitySid", _text, "worker_activity_sid"),
             _Param("Instruction", _text, "instruction"),
+            *_INSTRUCTION,
         ),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Tasks/{{task}}/Reservations/{{reservation}}",
+        handle=_update_reservation,
+        rule=_supervises,
+        versioned=True,
+        params=(
+            _Param("ReservationStatus", _text, "status"),
+            _Param("WorkerActivitySid", _text, "worker_activity_sid"),
+            _Param("Instruction", _text, "instruction"),
+            *_INSTRUCTION,
+            *_SUPERVISE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/WorkerParticipant",
+        handle=_update_worker_participant,
+        rule=_own_participants,
+        params=(
+            _Param("ReservationSid", _text, "reservation_sid", required=True),
+            *_WORKER_PARTICIPANT,
+        ),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/CustomerParticipant",
+        handle=_participant_of_task(Workspace.update_customer_participant),
+        rule=_own_participants,
+        params=(_TASK_SID, *_HOLD),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/HoldWorkerParticipant",
+        handle=_participant_of_task(Workspace.hold_worker_participant),
+        rule=_own_participants,
+        params=(_TASK_SID, _TARGET_WORKER_SID, *_HOLD),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/KickWorkerParticipant",
+        handle=_participant_of_task(Workspace.kick_worker_participant),
+        rule=_own_participants,
+        params=(_TASK_SID, _TARGET_WORKER_SID),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/Transfers",
+        handle=_create_transfer,
+        rule=_own_transfer,
+        params=(
+            _Param("ReservationSid", _text, "reservation_sid", required=True),
+            _TASK_SID,
+            _Param("To", _text, "to", required=True),
+            _Param("Attributes", _json_text, "attributes"),
+            _Param("Mode", _text, "mode"),
+            _Param("Priority", _integer, "priority"),
+        ),
+    ),
+    Route(
+        method="POST",
+        path=f"{_W}/Workers/{{worker}}/Transfers/{{transfer}}",
+        handle=_update_transfer,
+        rule=_own_transfer,
+        params=(_TASK_SID, _Param("TransferStatus", _text, "status", required=True)),
     ),
     Route(
         method="POST",
@@ -541,17 +689,6 @@ _ROUTES: Final = (
     ),
 )
 
-_NOT_YET: Final = (
-    f"{_W}/Workers/{{worker}}/Transfers",
-    f"{_W}/Workers/{{worker}}/Transfers/{{transfer}}",
-    f"{_W}/Workers/{{worker}}/WorkerParticipant",
-    f"{_W}/Workers/{{worker}}/CustomerParticipant",
-    f"{_W}/Workers/{{worker}}/HoldWorkerParticipant",
-    f"{_W}/Workers/{{worker}}/KickWorkerParticipant",
-    f"{_W}/Tasks/{{task}}/Reservations/{{reservation}}",
-)
-"""Paths of the event bridge that this server does not offer: not found, and the message says why."""
-
 Path = tuple[str, ...]
 
 
@@ -595,11 +732,8 @@ def find(method: str, path: Path) -> tuple[Route, dict[str, str]]:
 
 
 def not_found(path: Path) -> ApiError:
-    """404, saying where the reason is that this server does not offer the path yet."""
-    message = f"The requested resource /{'/'.join(path)} was not found"
-    if any(_sids(_pattern(known), path) is not None for known in _NOT_YET):
-        message += ": the local server does not offer it yet"
-    return ApiError(404, message)
+    """404, in TaskRouter's words."""
+    return ApiError(404, f"The requested resource /{'/'.join(path)} was not found")
 
 
 def arguments(route: Route, params: Mapping[str, object]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 import msgspec
@@ -62,16 +63,25 @@ class EventBridge:
         gate: the sessions, which have to know about answers.
         faults: a test's switches.
         settle: seconds between an answer and the frames that its command caused.
+        acting: marks, while it is entered, whose command is carried out.
     """
 
     def __init__(
-        self, runtime: Runtime, tokens: Tokens, gate: Gate, *, faults: Faults, settle: float
+        self,
+        runtime: Runtime,
+        tokens: Tokens,
+        gate: Gate,
+        *,
+        faults: Faults,
+        settle: float,
+        acting: Callable[[str | None], AbstractContextManager[None]],
     ) -> None:
         self._runtime = runtime
         self._tokens = tokens
         self._gate = gate
         self._faults = faults
         self._settle = settle
+        self._acting = acting
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request. Every answer, refusals included, may be read by pages of any origin."""
@@ -117,7 +127,8 @@ class EventBridge:
         self._runtime.settle(call.workspace)
         frames = self._gate.hold(caller.worker_sid if route.method == "POST" else None)
         try:
-            payload = _carried_out(route, call, path)
+            with self._acting(caller.worker_sid if route.method == "POST" else None):
+                payload = _carried_out(route, call, path)
         except BaseException:
             frames.release()
             raise

@@ -8,8 +8,10 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
 from . import queries
+from .chronicle import Chronicle, Records
 from .domain.workspace import Workspace
 from .parameters import Param, integer, text
+from .record_views import RecordView
 from .replies import ApiError
 from .runtime import Runtime
 from .views import RestView
@@ -27,7 +29,9 @@ class Call:
     """One request on its way through an operation."""
 
     runtime: Runtime
+    chronicle: Chronicle
     view: RestView
+    now: float  # epoch seconds
     base: str  # scheme, host and /v1/Workspaces as the client used them
     path: str  # below /v1
     sids: tuple[str, ...]  # the path's variables, from left to right
@@ -39,6 +43,18 @@ class Call:
     def workspace(self) -> Workspace:
         """The workspace that the path names."""
         return self.runtime.workspace(self.sids[0])
+
+    @property
+    def records(self) -> Records:
+        """What happened in that workspace."""
+        records = self.chronicle.of(self.workspace.sid)
+        records.forget(self.now)
+        return records
+
+    @property
+    def record_view(self) -> RecordView:
+        """How the client sees those records."""
+        return RecordView(self.base, self.now)
 
     def run(self, command: Callable[[Workspace], T]) -> T:
         """Carry out a command in the path's workspace."""
@@ -62,6 +78,7 @@ class Operation:
     status: int
     handle: Callable[[Call], Reply]
     params: tuple[Param, ...] = ()
+    read_body: Callable[[bytes], dict[str, Any]] | None = None  # of JSON; the others take a form
     versioned: bool = False  # takes If-Match
 
 

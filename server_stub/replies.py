@@ -56,17 +56,25 @@ class ApiError(Exception):
     """A refusal that comes from a door and not from the rules of the domain."""
 
     def __init__(
-        self, status: int, message: str, *, code: int | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.details = details
         self.code = _CODES.get(HTTPStatus(status), 20500) if code is None else code
         self.headers = dict(headers or {})
 
     @classmethod
     def of(cls, error: DomainError) -> ApiError:
         """The same refusal, as the domain gave it."""
-        return cls(error.status, str(error), code=error.code)
+        details = None if error.log_code is None else {"log_code": error.log_code}
+        return cls(error.status, str(error), code=error.code, details=details)
 
 
 def json_response(
@@ -86,6 +94,7 @@ def error_response(error: ApiError, *, headers: Mapping[str, str] | None = None)
             "message": str(error),
             "more_info": f"https://www.twilio.com/docs/errors/{error.code}",
             "status": error.status,
+            **({} if error.details is None else {"details": error.details}),
         },
         status=error.status,
         headers={**(headers or {}), **error.headers},

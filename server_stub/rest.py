@@ -12,11 +12,12 @@ import contextlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from .chronicle import Chronicle
 from .domain.errors import DomainError, NotFound
 from .faults import Faults
 from .operations import Call, Operation
@@ -108,6 +109,7 @@ class Rest:
         runtime: carries out the commands.
         credentials: HTTP Basic: account and auth token, or signing key and its secret.
         faults: a test's switches.
+        chronicle: what happened: events and statistics.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Rest:
         credentials: Credentials,
         *,
         faults: Faults,
+        chronicle: Chronicle,
     ) -> None:
         self._runtime = runtime
         self._accepted = (
@@ -123,6 +126,7 @@ class Rest:
             (credentials.signing_key_sid.encode(), credentials.signing_key_secret.encode()),
         )
         self._faults = faults
+        self._chronicle = chronicle
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -133,7 +137,7 @@ class Rest:
             return error_response(error, headers=headers)
 
     async def _handle(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
-        self._authenticate(request.headers.get("Authorization", ""))
+        self.authenticate(request.headers.get("Authorization", ""))
         path = request.path.removeprefix("/v1")
         fault = await self._faults.on_request("rest", request.method, path.removeprefix("/"))
         if fault is not None and fault.status is not None:
@@ -142,17 +146,19 @@ class Rest:
             return cut(request)
 
         operation, sids = _find(request.method, path)
-        pairs = await _form(request) if request.method == "POST" else _query(request)
-        base = f"{request.scheme}://{request.host}/v1/Workspaces"
+        pairs, args = await _arguments(request, operation)
+        base, now = f"{request.scheme}://{request.host}/v1/Workspaces", self._runtime.now()
         try:
             call = Call(
                 runtime=self._runtime,
-                view=RestView(base, self._runtime.now()),
+                chronicle=self._chronicle,
+                view=RestView(base, now),
+                now=now,
                 base=base,
                 path=path,
                 sids=sids,
                 query=pairs,
-                args=read_params(operation.params, pairs),
+                args=args,
                 if_match=version_of(request.headers.get("If-Match")) if operation.versioned else None,
             )
             reply = operation.handle(call)
@@ -170,8 +176,14 @@ class Rest:
             headers["ETag"] = f'"{reply.version}"'
         return json_response(reply.body, status=operation.status, headers=headers)
 
-    def _authenticate(self, header: str) -> None:
-        """Compare in constant time, and both pairs always: the time tells nothing about either."""
+    def authenticate(self, header: str) -> None:
+        """Let in whoever sends the account's or the API key's credentials, as HTTP Basic.
+
+        Compares in constant time, and both pairs always: the time tells nothing about either.
+
+        Raises:
+            ApiError: 401, the header `Authorization` holds neither.
+        """
         kind, _, encoded = header.partition(" ")
         user, password = b"", b""
         if kind.lower() == "basic":
@@ -185,6 +197,19 @@ class Rest:
             raise ApiError(
                 401, "Authenticate", headers={"WWW-Authenticate": 'Basic realm="TaskRouter", charset="UTF-8"'}
             )
+
+
+async def _arguments(
+    request: web.Request, operation: Operation
+) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """What the client sent as names and values, and the operation's arguments made of it."""
+    if operation.read_body is not None:
+        body = await read_body(request, MAX_BODY)
+        if request.content_type != "application/json":
+            raise ApiError(400, "Content-Type must be application/json")
+        return [], operation.read_body(body)
+    pairs = await _form(request) if request.method == "POST" else _query(request)
+    return pairs, read_params(operation.params, pairs)
 
 
 async def _form(request: web.Request) -> list[tuple[str, str]]:

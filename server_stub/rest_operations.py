@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from taskrouter_worker.terms import (
-    Instruction,
     QueueOrder,
     ReservationStatus,
     SidPrefix,
@@ -17,6 +16,7 @@ from taskrouter_worker.terms import (
 )
 
 from . import queries
+from .domain.instruction_options import PARAMETERS, REPEATED, SUPERVISE_PARAMETERS
 from .domain.model import (
     Activity,
     Reservation,
@@ -31,7 +31,7 @@ from .domain.routing import task_matches, worker_matches
 from .domain.workspace import Workspace
 from .operations import PAGING, Call, Listing, Operation, Reply
 from .parameters import Param, csv, date, enum, flag, integer, sid, text, url
-from .replies import ApiError
+from .record_operations import EVENTS, STATISTICS
 
 __all__ = ["OPERATIONS"]
 
@@ -260,27 +260,19 @@ def _fetch_reservation(find: _FindReservation, show: _ShowReservation) -> Callab
     return handle
 
 
-_STATUS_OF: Final = {
-    Instruction.ACCEPT: ReservationStatus.ACCEPTED,
-    Instruction.REJECT: ReservationStatus.REJECTED,
-}
-
-
-def _update_reservation(find: _FindReservation, show: _ShowReservation) -> Callable[[Call], Reply]:
+def _update_reservation(
+    find: _FindReservation, show: _ShowReservation, *, on_task: bool
+) -> Callable[[Call], Reply]:
     def handle(call: Call) -> Reply:
         reservation = find(call)
         args = call.args
-        instruction = args.pop("instruction", None)
-        if instruction is not None:  # it wins over ReservationStatus
-            status = _STATUS_OF.get(instruction.lower())
-            if status is None:
-                raise ApiError(400, f"Instruction '{instruction}': the local server does not offer it yet")
-            args["status"] = status
-        if "status" not in args:  # nothing asked, nothing changed
-            return Reply(show(call, reservation), reservation.version)
+        names = (*PARAMETERS, *SUPERVISE_PARAMETERS)
+        parameters = {name: args.pop(name) for name in names if name in args}
 
         def command(workspace: Workspace) -> Reply:
-            updated = workspace.update_reservation(reservation.sid, if_match=call.if_match, **args)
+            updated = workspace.change_reservation(
+                reservation.sid, parameters=parameters, on_task=on_task, if_match=call.if_match, **args
+            )
             return Reply(show(call, updated), updated.version)
 
         return call.run(command)
@@ -292,7 +284,11 @@ _RESERVATION_UPDATE: Final = (
     Param("ReservationStatus", text, key="status"),
     Param("WorkerActivitySid", sid(SidPrefix.ACTIVITY)),
     Param("Instruction", text),
+    # The domain reads these: the event bridge has them too, in another spelling.
+    *(Param(name, text, repeated=name in REPEATED, key=name) for name in PARAMETERS),
 )
+
+_SUPERVISE: Final = tuple(Param(name, text, key=name) for name in SUPERVISE_PARAMETERS)
 
 
 # --- The table ----------------------------------------------------------------------------------
@@ -604,6 +600,7 @@ def _reservations(
     find: _FindReservation,
     show: _ShowReservation,
     *filters: Param,
+    on_task: bool,
 ) -> tuple[Operation, ...]:
     """One of the two views of reservations: list, fetch, update."""
     collection = f"{{workspace}}/{parent}/Reservations"
@@ -631,8 +628,8 @@ def _reservations(
             method="POST",
             path=f"{collection}/{{sid}}",
             status=200,
-            handle=_update_reservation(find, show),
-            params=_RESERVATION_UPDATE,
+            handle=_update_reservation(find, show, on_task=on_task),
+            params=(*_RESERVATION_UPDATE, *(_SUPERVISE if on_task else ())),
             versioned=True,
         ),
     )
@@ -647,6 +644,7 @@ _RESERVATIONS: Final = (
         _show_task_reservation,
         Param("ReservationStatus", enum(ReservationStatus)),
         Param("WorkerSid", sid(SidPrefix.WORKER)),
+        on_task=True,
     ),
     *_reservations(
         "Workers/{worker}",
@@ -654,6 +652,7 @@ _RESERVATIONS: Final = (
         _find_worker_reservation,
         _show_worker_reservation,
         Param("ReservationStatus", enum(ReservationStatus)),
+        on_task=False,
     ),
 )
 
@@ -667,4 +666,6 @@ OPERATIONS: Final = (
     *_WORKFLOWS,
     *_TASKS,
     *_RESERVATIONS,
+    *EVENTS,
+    *STATISTICS,
 )

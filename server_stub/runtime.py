@@ -18,15 +18,19 @@ from taskrouter_worker.clock import Clock
 
 from .domain.errors import DomainError
 from .domain.events import Event
+from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .store import Account
 
-__all__ = ["InternalError", "Publish", "Runtime"]
+__all__ = ["InternalError", "Publish", "PublishCallbacks", "Runtime"]
 
 T = TypeVar("T")
 
 Publish = Callable[[Workspace, Sequence[Event]], None]
 """Called with the events of each command, before the next one runs."""
+
+PublishCallbacks = Callable[[Workspace, Sequence[StatusCallback]], None]
+"""Called with the status callbacks that a command's instructions ask for, after its events."""
 
 _MIN_DELAY: Final = 0.001
 """Seconds to wait again where a timer fired a little before the wall clock reached its deadline."""
@@ -62,15 +66,23 @@ class Runtime:
         clock: their time.
         publish: told of the events of each command.
         deleted: told of each workspace that was deleted.
+        publish_callbacks: told of the status callbacks that instructions asked for.
     """
 
     def __init__(
-        self, account: Account, *, clock: Clock, publish: Publish, deleted: Callable[[Workspace], None]
+        self,
+        account: Account,
+        *,
+        clock: Clock,
+        publish: Publish,
+        deleted: Callable[[Workspace], None],
+        publish_callbacks: PublishCallbacks | None = None,
     ) -> None:
         self.account = account
         self._clock = clock
         self._publish = publish
         self._deleted = deleted
+        self._publish_callbacks = publish_callbacks
         self._timers: dict[str, _Timer] = {}
         self._closed = False
 
@@ -120,6 +132,8 @@ class Runtime:
             NotFound: it was deleted before.
         """
         self.account.delete_workspace(workspace.sid)
+        workspace.delete()
+        self._tell(workspace)
         timer = self._timers.pop(workspace.sid, None)
         if timer is not None:
             timer.handle.cancel()
@@ -173,6 +187,9 @@ class Runtime:
         events = workspace.take_events()
         if events:
             self._publish(workspace, events)
+        callbacks = workspace.telephony.take_status_callbacks()
+        if callbacks and self._publish_callbacks is not None:
+            self._publish_callbacks(workspace, callbacks)
 
     def _arm(self, workspace: Workspace, delay: float) -> None:
         due = workspace.next_deadline()

@@ -53,12 +53,20 @@ def twilio_client(threaded_server: StubServer) -> Iterator[Client]:
     close_client(client)
 
 
+def skipped_in_ci(config: pytest.Config) -> int:
+    """How many tests were skipped although this is CI, where everything that they may need is installed."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")  # a worker of pytest-xdist has none
+    return len(reporter.stats.get("skipped", [])) if reporter is not None and os.environ.get("CI") else 0
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI a skipped test fails the run: there everything that a test may need is installed."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not os.environ.get("CI"):  # a worker of pytest-xdist has no reporter
-        return
-    if skipped := reporter.stats.get("skipped"):
-        reporter.write_line(f"CI: {len(skipped)} skipped, which counts as failed", red=True)
+    """In CI a skipped test fails the run."""
+    if skipped_in_ci(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so."""
+    if skipped := skipped_in_ci(config):
+        terminalreporter.write_line(f"CI: {skipped} skipped, which counts as failed", red=True)

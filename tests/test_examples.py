@@ -5,39 +5,57 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from twilio.rest import Client
 
 from server_stub import StubServer
-from tests.support import close_client, rest_client
+from server_stub.faults import FrameFault
+from taskrouter_worker import Reservation
+from tests.sdk.office import Office
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
 
 
-async def hire_and_ask(server: StubServer, client: Client) -> tuple[str, str]:
-    """A worker that is available, and a task for it; the SIDs."""
+class Example:
+    """A running example, and what it prints."""
 
-    def over_rest() -> tuple[str, str]:
-        workspace = client.taskrouter.v1.workspaces(server.workspace_sid)
-        [available] = workspace.activities.list(available="true")
-        worker = workspace.workers.create(friendly_name="nina", activity_sid=available.sid)
-        task = workspace.tasks.create(attributes='{"topic": "cards"}')
-        return worker.sid, task.sid
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
 
-    return await asyncio.to_thread(over_rest)
+    async def line(self) -> str:
+        """The next line."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            return (await self.process.stdout.readline()).decode().rstrip("\n")
+
+    async def lines(self, count: int) -> list[str]:
+        """The next lines."""
+        return [await self.line() for _ in range(count)]
+
+    async def end(self, number: signal.Signals | None = signal.SIGINT) -> list[str]:
+        """Stop it, and return what it still printed."""
+        if number is not None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(PATIENCE):
+            out, _ = await self.process.communicate()
+        assert self.process.returncode == 0
+        return out.decode().splitlines()
 
 
-async def test_accept_reservations_completes_a_task(server: StubServer) -> None:
-    client = rest_client(server)
-    worker_sid, task_sid = await hire_and_ask(server, client)
-    example = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "examples/accept_reservations.py"),
+@asynccontextmanager
+async def running(
+    server: StubServer, name: str, worker_sid: str, **environment: str
+) -> AsyncIterator[Example]:
+    """An example as a reader would run it, against `server`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", f"examples/{name}"),
         cwd=ROOT,
         stdout=PIPE,
         env={
@@ -51,31 +69,151 @@ async def test_accept_reservations_completes_a_task(server: StubServer) -> None:
             "TASKROUTER_WORKER_SID": worker_sid,
             "TASKROUTER_EB_SERVER": server.eb_server,
             "TASKROUTER_WS_SERVER": server.ws_server,
+            **environment,
         },
     )
     try:
-        assert example.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            lines = [(await example.stdout.readline()).decode() for _ in range(2)]
-
-            def status() -> Any:
-                workspace = client.taskrouter.v1.workspaces(server.workspace_sid)
-                return workspace.tasks(task_sid).fetch().assignment_status
-
-            while await asyncio.to_thread(status) != "completed":
-                await asyncio.sleep(0.02)  # the example says nothing more once it has completed the task
+        yield Example(process)
     finally:
-        example.terminate()
-        await example.communicate()
-        await asyncio.to_thread(close_client, client)
-    assert sorted(lines) == [
-        "nina is Available; press Ctrl-C to stop\n",
-        "nina works on {'topic': 'cards'}\n",
-    ]
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
-def test_accept_reservations_stays_short() -> None:
-    assert len((ROOT / "examples" / "accept_reservations.py").read_text().splitlines()) < 40
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_stay_short(example: Path) -> None:
+    assert len(example.read_text().splitlines()) < 60
+
+
+async def test_accept_reservations_completes_a_task(server: StubServer) -> None:
+    office = Office(server)
+    async with running(server, "accept_reservations.py", office.hire()) as example:
+        assert await example.line() == "nina is Available; press Ctrl-C to stop"
+        task_sid = office.task(topic="cards")
+        assert await example.line() == "nina works on {'topic': 'cards'}"
+        await office.until(task_sid, "completed")
+
+
+async def test_wrap_up_and_transfer_hands_the_task_over(server: StubServer) -> None:
+    office = Office(server)
+    nina, otto = office.hire("nina"), office.hire("otto")
+    colleague = office.worker(otto)
+
+    @colleague.on("reservationCreated")
+    async def take_over(reservation: Reservation) -> None:
+        await reservation.accept()
+
+    async with (
+        colleague,
+        running(server, "wrap_up_and_transfer.py", nina, TASKROUTER_TRANSFER_TO=otto) as example,
+    ):
+        assert await example.line() == "nina is ready; press Ctrl-C to stop"
+        task_sid = office.task_for(nina)
+        assert await example.lines(4) == [
+            "accepted {}",
+            "the transfer is complete",
+            "wrapping up: it still takes capacity",
+            "completed this worker's part",
+        ]
+        assert [r.task.sid for r in colleague.reservations.values()] == [task_sid]
+
+
+async def test_refresh_token_outlives_its_tokens(server: StubServer) -> None:
+    office = Office(server)
+    async with running(server, "refresh_token.py", office.hire(), TOKEN_SECONDS="6") as example:
+        assert await example.lines(5) == [
+            "asked for token 1",
+            "token in force",
+            "nina is ready; press Ctrl-C to stop",
+            "asked for token 2",
+            "token in force",
+        ]
+
+
+async def test_survive_reconnect_tells_what_happened_meanwhile(server: StubServer) -> None:
+    office = Office(server)
+    worker_sid = office.hire()
+    async with running(server, "survive_reconnect.py", worker_sid) as example:
+        assert await example.line() == "ready, with 0 reservations"
+        first = office.task(number=1)
+        assert await example.line() == "offered (event): {'number': 1}"
+        await office.until(first, "assigned")
+        # The next frame ends the connection, and what happens until the next session is a gap.
+        server.faults.frame = lambda _: FrameFault("cut_before")
+        office.complete(first)
+        assert await example.line() == "disconnected: connection_lost; comes back by itself: True"
+        server.faults.frame = None
+        office.task(number=2)
+        told = await example.lines(3)
+        assert re.fullmatch("ready, with [01] reservations", told[0])
+        assert told[1] == "ended (resync): completed"
+        assert re.fullmatch(r"offered \((resync|event)\): {'number': 2}", told[2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_drain_a_bot_finishes_what_it_accepted(server: StubServer, number: signal.Signals) -> None:
+    office = Office(server)
+    worker_sid = office.hire()
+    async with running(server, "drain_a_bot.py", worker_sid, WORK_SECONDS="0.5") as example:
+        assert await example.line() == "nina is ready; press Ctrl-C to stop, twice to stop at once"
+        task_sid = office.task()
+        assert await example.line() == "working"
+        assert await example.end(number) == ["now Offline", "done", "left"]
+    assert office.status(task_sid) == "completed"
+
+
+async def test_pool_of_bots_runs_a_hundred(server: StubServer) -> None:
+    office = Office(server)
+    bots = [office.hire(f"bot {number}", bot=True) for number in range(100)]
+    office.hire("a person", bot=False)
+    async with running(server, "pool_of_bots.py", "") as example:
+        assert await example.line() == "starting 100 bots; press Ctrl-C to stop"
+        tasks = [office.task_for(bot) for bot in bots]
+        lines = await example.lines(100)
+        assert sorted(lines) == sorted(f"bot {number} works on {{}}" for number in range(100))
+        for task in tasks:
+            await office.until(task, "completed")
+        assert await example.end() == ["all left"]
+
+
+async def test_supervisor_sends_one_home_and_listens_to_another(server: StubServer) -> None:
+    office = Office(server)
+    boss, nina, otto = (
+        office.hire("boss", contact_uri="client:boss"),
+        office.hire("nina"),
+        office.hire("otto"),
+    )
+    agent = office.worker(otto)
+    async with agent:
+        offered = asyncio.ensure_future(agent.wait_for("reservationCreated", timeout=PATIENCE))
+        await asyncio.sleep(0)
+        task_sid = office.task_for(otto)
+        reservation = await offered
+        await reservation.conference(to="client:otto", from_="+15005550006")
+        listen_to = f"{task_sid},{reservation.sid}"
+        async with running(server, "supervisor.py", boss, SEND_HOME=nina, LISTEN_TO=listen_to) as example:
+            assert await example.end(None) == [
+                "boss is Available",
+                "nina is Available",
+                "otto is Available",
+                "nina is now Offline",
+                "whispering to the worker",
+            ]
+    workspace = server.account.workspaces[server.workspace_sid]
+    [conference] = workspace.telephony.conferences.values()
+    listening = conference.supervisor(boss)
+    assert listening is not None
+    assert listening.mode == "whisper"
+
+
+async def test_plain_script_needs_no_asyncio(server: StubServer) -> None:
+    assert "async" not in (ROOT / "examples" / "plain_script.py").read_text().replace("without asyncio", "")
+    office = Office(server)
+    async with running(server, "plain_script.py", office.hire()) as example:
+        assert await example.line() == "nina is Available; press Ctrl-C to stop"
+        office.task(topic="cards")
+        assert await example.lines(2) == ["working on {'topic': 'cards'}", "the task is completed"]
+        assert await example.end() == ["left"]
 
 
 async def test_readme_example_works_as_printed(tmp_path: Path) -> None:

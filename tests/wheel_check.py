@@ -55,6 +55,11 @@ def serve(stub: Path, cwd: Path) -> None:
     assert status == 0, f"the server ended with status {status} after SIGTERM"
 
 
+def readme_example() -> str:
+    """The first Python block of the README."""
+    return (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
@@ -76,8 +81,11 @@ def main() -> None:
             cwd=here,
         )
         run(scripts / "python", "-W", "error", "-c", USE, cwd=here)
+        example = here / "readme_example.py"
+        example.write_text(readme_example())
+        run(scripts / "python", "-W", "error", example, cwd=here)
         serve(scripts / "taskrouter-stub", here)
-        print(f"{wheel.name}: installed, imported, served")
+        print(f"{wheel.name}: installed, imported, ran the README's example, served")
 
 
 if __name__ == "__main__":

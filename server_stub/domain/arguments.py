@@ -28,6 +28,7 @@ __all__ = [
     "integer",
     "name",
     "optional_url",
+    "refusal",
     "required",
     "sid",
     "start_time",
@@ -49,7 +50,8 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
-def _refusal(parameter: str, value: object, expected: str) -> InvalidArgument:
+def refusal(parameter: str, value: object, expected: str) -> InvalidArgument:
+    """What is raised for a value that is not the expected one: it names the parameter and both."""
     return InvalidArgument(f"{parameter} is not valid: expected {expected}, got {_shown(value)}")
 
 
@@ -61,13 +63,13 @@ def required(parameter: str) -> InvalidArgument:
 def text(parameter: str, value: object, *, at_most: int | None = None) -> str:
     """Any text that can be sent on, up to a number of characters."""
     if not isinstance(value, str):
-        raise _refusal(parameter, value, "text")
+        raise refusal(parameter, value, "text")
     if at_most is not None and len(value) > at_most:
-        raise _refusal(parameter, value, f"at most {at_most} characters ({len(value)} given)")
+        raise refusal(parameter, value, f"at most {at_most} characters ({len(value)} given)")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _refusal(parameter, value, "Unicode text, not half a surrogate pair") from error
+        raise refusal(parameter, value, "Unicode text, not half a surrogate pair") from error
     return value
 
 
@@ -82,21 +84,21 @@ def unique_name(parameter: str, value: object, *, at_most: int) -> str:
     """A task channel's unique name: letters, digits, ``_`` and ``$``, no digit first (REST API)."""
     found = name(parameter, value, at_most=at_most)
     if not found.replace("$", "_").isidentifier() or not found.isascii():
-        raise _refusal(parameter, value, "letters, digits, '_' and '$', the first one no digit")
+        raise refusal(parameter, value, "letters, digits, '_' and '$', the first one no digit")
     return found
 
 
 def boolean(parameter: str, value: object) -> bool:
     """True or false, already read from whatever the client wrote."""
     if not isinstance(value, bool):
-        raise _refusal(parameter, value, "true or false")
+        raise refusal(parameter, value, "true or false")
     return value
 
 
 def integer(parameter: str, value: object, *, low: int, high: int) -> int:
     """A whole number in a range."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _refusal(parameter, value, f"an integer from {low} to {high}")
+        raise refusal(parameter, value, f"an integer from {low} to {high}")
     return value
 
 
@@ -105,13 +107,13 @@ def choice(parameter: str, value: object, kind: type[E]) -> E:
     for member in kind:
         if member == value:
             return member
-    raise _refusal(parameter, value, f"one of {', '.join(kind)}")
+    raise refusal(parameter, value, f"one of {', '.join(kind)}")
 
 
-def sid(parameter: str, value: object, prefix: SidPrefix) -> str:
+def sid(parameter: str, value: object, *prefixes: SidPrefix) -> str:
     """A well-formed SID of the right kind; whether it exists is asked elsewhere."""
-    if not is_sid(value, prefix):
-        raise _refusal(parameter, value, f"a SID that begins with {prefix}")
+    if not is_sid(value, *prefixes):
+        raise refusal(parameter, value, f"a SID that begins with {' or '.join(prefixes)}")
     return str(value)
 
 
@@ -119,13 +121,13 @@ def attributes(value: object, *, at_most: int) -> JsonObject:
     """The object in an `Attributes` text."""
     given = text("Attributes", value, at_most=at_most)
     if given.count("[") + given.count("{") > _MAX_NESTING and _nesting(given) > _MAX_NESTING:
-        raise _refusal("Attributes", value, f"at most {_MAX_NESTING} levels of nesting")
+        raise refusal("Attributes", value, f"at most {_MAX_NESTING} levels of nesting")
     try:
         found: object = json.loads(given, parse_constant=_no_constant)
     except ValueError as error:
-        raise _refusal("Attributes", value, f"a JSON object ({error})") from error
+        raise refusal("Attributes", value, f"a JSON object ({error})") from error
     if not isinstance(found, dict):
-        raise _refusal("Attributes", value, "a JSON object")
+        raise refusal("Attributes", value, "a JSON object")
     return cast("JsonObject", found)  # JSON objects have text keys only
 
 
@@ -162,18 +164,18 @@ def optional_url(parameter: str, value: object) -> str:
         parts = urlsplit(given)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise _refusal(parameter, value, f"an http or https URL ({error})") from error
+        raise refusal(parameter, value, f"an http or https URL ({error})") from error
     if not valid:
-        raise _refusal(parameter, value, "an http or https URL")
+        raise refusal(parameter, value, "an http or https URL")
     return given
 
 
 def start_time(value: object, *, now: float) -> float:
     """A `VirtualStartTime` in epoch seconds: not before 1900, not in the future (REST API, Task)."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise _refusal("VirtualStartTime", value, "a date")
+        raise refusal("VirtualStartTime", value, "a date")
     if not EARLIEST <= value <= now:
-        raise _refusal("VirtualStartTime", value, f"a date after 1900 that is not in the future ({now:.0f})")
+        raise refusal("VirtualStartTime", value, f"a date after 1900 that is not in the future ({now:.0f})")
     return float(value)
 
 

@@ -326,10 +326,44 @@ class Dispatcher:
                 return decision
         return None
 
+    def peek(self) -> Decision | None:
+        """What `next_decision` will say, without anything being settled by the question."""
+        fresh = set(self._fresh)
+        decision = self.next_decision()
+        for task_sid in fresh - self._fresh:  # asked whether they skip: that question is still the router's
+            bucket = self._bucket_of[task_sid]
+            task = next(task for _, task in bucket.heap if task.sid == task_sid)
+            self._fresh.add(task_sid)
+            self._push((self._group(bucket), bucket.tasks[task_sid]), bucket, task)
+        return decision
+
+    def ahead_of(self, task: Task) -> int:
+        """How many waiting tasks of its queue are served before it."""
+        bucket = self._bucket_of.get(task.sid)
+        if bucket is None or task.queue is None:
+            return 0
+        key = bucket.tasks[task.sid]
+        return sum(self._bucket_of[sid].tasks[sid] < key for sid in self._tasks_in.get(task.queue.sid, ()))
+
+    def known_worker(self, demand: Demand) -> Worker | None:
+        """The one worker that a demand's target or routing target names; None if it names nobody."""
+        return self._named_worker(demand)
+
+    def step_counts(self, task: Task) -> Mapping[Activity, int]:
+        """How many workers are in each activity, of those that `skip_if` of the task's step counts."""
+        self._look_at_changes()
+        return self._step_counts(demand_of(task))
+
     def obstacle(self, task: Task, worker: Worker) -> Obstacle | None:
         """Why the worker cannot be reserved for the task: the router's own judgement."""
         self._look_at_changes()
         return self._obstacle(demand_of(task), worker)
+
+    def obstacles(self, task: Task) -> dict[str, Obstacle | None]:
+        """The same for every worker, by SID."""
+        self._look_at_changes()
+        demand = demand_of(task)
+        return {sid: self._obstacle(demand, worker) for sid, worker in self._workers.items()}
 
     def _decide(self, bucket: _Bucket, rank: _Rank) -> Decision | None:
         if bucket.entry != rank or bucket.is_blocked or not bucket.tasks:

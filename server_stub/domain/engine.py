@@ -7,8 +7,10 @@ the order in which TaskRouter sends them. Whether a client may ask for the move 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import IntEnum, auto
+from typing import Literal
 
 from taskrouter_worker.terms import (
     TASK_ENDED,
@@ -16,18 +18,29 @@ from taskrouter_worker.terms import (
     ReservationStatus,
     SidPrefix,
     TaskStatus,
-    TransferStatus,
+    TransferMode,
+    TransferType,
     is_sid,
 )
 
-from .dispatch import Dispatcher, Fact
-from .lifecycle import RESERVATION_EVENTS, move_reservation, move_task, move_transfer
-from .model import Activity, Reservation, Task, TaskQueue, Worker, Workflow
+from .dispatch import Decision, Dispatcher, Fact
+from .lifecycle import RESERVATION_EVENTS, move_reservation, move_task
+from .model import (
+    Activity,
+    JsonObject,
+    Reservation,
+    Task,
+    TaskQueue,
+    Transfer,
+    Worker,
+    Workflow,
+)
 from .routing import demand_of, task_resolver
 from .state import WorkspaceState
+from .transfers import Moves, Transfers
 from .workflow import Filter, KnownBy, Step
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Move"]
 
 _DEFAULT_RESERVATION_TIMEOUT = 120
 """Seconds a reservation waits when its task has no workflow, as a new workflow's would."""
@@ -47,7 +60,17 @@ class _Timer(IntEnum):
     TIME_TO_LIVE = auto()
     ROUTING_TARGET = auto()
     ASSIGNED = auto()
+    TRANSFER = auto()
     PURGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a round does: reserve these workers for a task, skip the task's step, or cancel the task."""
+
+    kind: Literal["reserve", "skip", "cancel"]
+    task: Task
+    workers: tuple[Worker, ...] = ()
 
 
 class Engine:
@@ -60,6 +83,19 @@ class Engine:
         self._deadlines: list[tuple[float, int, _Timer, Task | Reservation]] = []
         self._pushes = 0
         self._deadlines_at_most = 1_024  # above it the heap is cleared of entries that became void
+        self._transfers = Transfers(
+            state,
+            dispatcher,
+            Moves(
+                move=self._move,
+                tell=self._tell,
+                assign=self._assign,
+                give_back_activities=self._give_back_activities,
+                set_deadline=lambda transfer: self._set_timer(
+                    transfer.deadline, _Timer.TRANSFER, transfer.task
+                ),
+            ),
+        )
 
     # -------------------------------------------------------- tasks come, change and go
 
@@ -106,7 +142,7 @@ class Engine:
 
     def cancel(self, task: Task, reason: str | None) -> None:
         """The task ends, and each pending reservation with it."""
-        pending = [r for r in task.live_reservations if r.status is ReservationStatus.PENDING]
+        pending = task.pending_reservations
         for reservation in pending:
             self._move(reservation, ReservationStatus.CANCELED)
         self._end_task(task, TaskStatus.CANCELED, reason)
@@ -158,20 +194,17 @@ class Engine:
     def accept(self, reservation: Reservation, activity: Activity | None) -> None:
         """The task is the worker's; every other pending reservation of it is rescinded."""
         task, single = reservation.task, not self._state.multi_task_enabled
-        rescinded = [
-            r
-            for r in task.live_reservations
-            if r.status is ReservationStatus.PENDING and r is not reservation
-        ]
+        rescinded = [r for r in task.pending_reservations if r is not reservation]
         self._move(reservation, ReservationStatus.ACCEPTED)
         for other in rescinded:
             self._move(other, ReservationStatus.RESCINDED)
-        move_task(task, TaskStatus.ASSIGNED)
-        task.assigned_at = self._state.moment
+        self._assign(task)
         self._state.touch(task)
-        self._set_timer(task.assigned_at + self._state.limits.max_assigned_seconds, _Timer.ASSIGNED, task)
+        record_transfer = None if task.transfer is None else self._transfers.complete(task.transfer)
         self._tell(reservation)
         self._tell_each(rescinded)
+        if record_transfer is not None:
+            record_transfer()
         if single and activity is None and task.queue is not None:
             activity = task.queue.assignment_activity
         if activity is not None:
@@ -180,7 +213,7 @@ class Engine:
 
     def reject(self, reservation: Reservation, activity: Activity | None) -> None:
         """The worker does not take the task."""
-        reservation.task.rejections += 1
+        (reservation.task.transfer or reservation.task).rejections += 1
         self._move(reservation, ReservationStatus.REJECTED)
         self._state.record(EventType.RESERVATION_REJECTED, reservation, to=(reservation.worker.sid,))
         if activity is not None:
@@ -233,23 +266,22 @@ class Engine:
             self._state.record(EventType.TASK_WRAPUP, task)
         self._tell(reservation)
 
+    def transfer(
+        self,
+        reservation: Reservation,
+        *,
+        to: Worker | TaskQueue,
+        mode: TransferMode,
+        attributes: tuple[str, JsonObject],
+        priority: int,
+    ) -> Transfer:
+        """The worker of an accepted reservation offers the task to another worker or a queue."""
+        return self._transfers.start(reservation, to=to, mode=mode, attributes=attributes, priority=priority)
+
     def cancel_transfer(self, task: Task) -> None:
         """End the task's transfer, if one is under way; the task is its first worker's again."""
-        transfer = task.transfer
-        if transfer is None:
-            return
-        pending = [r for r in task.live_reservations if r.status is ReservationStatus.PENDING]
-        for reservation in pending:
-            self._move(reservation, ReservationStatus.CANCELED)
-        self._dispatcher.remove_task(task)
-        event = move_transfer(transfer, TransferStatus.CANCELED)
-        transfer.date_updated = self._state.moment
-        task.transfer = transfer.initiating_reservation.outgoing_transfer = None
-        if task.status is not TaskStatus.ASSIGNED:
-            move_task(task, TaskStatus.ASSIGNED)
-        self._state.touch(task)
-        self._tell_each(pending)
-        self._state.record(event, transfer, to=(transfer.initiating_reservation.worker.sid,))
+        if task.transfer is not None:
+            self._transfers.cancel(task.transfer)
 
     def set_activity(self, worker: Worker, activity: Activity) -> bool:
         """Move a worker; False, and no event, if it is there already."""
@@ -280,19 +312,30 @@ class Engine:
         A move reserves all workers of one task, or leads one task past a step that it skips, or
         cancels one task that no filter takes.
         """
-        if self._unrouted:
-            task = next(iter(self._unrouted.values()))
-            self._state.record(EventType.WORKFLOW_SKIPPED, task)
-            self.cancel(task, _REASON_WORKFLOW_SKIPPED)
-            return True
-        decision = self._dispatcher.next_decision()
-        if decision is None:
+        move = self._chosen(self._dispatcher.next_decision)
+        if move is None:
             return False
-        if decision.workers:
-            self._reserve(decision.task, decision.workers)
-        else:
-            self._skip(decision.task)
+        match move.kind:
+            case "reserve":
+                self._reserve(move.task, move.workers)
+            case "skip":
+                self._skip(move.task)
+            case "cancel":
+                self._state.record(EventType.WORKFLOW_SKIPPED, move.task)
+                self.cancel(move.task, _REASON_WORKFLOW_SKIPPED)
         return True
+
+    def next_move(self) -> Move | None:
+        """What `route` will do next; nothing is done."""
+        return self._chosen(self._dispatcher.peek)
+
+    def _chosen(self, decide: Callable[[], Decision | None]) -> Move | None:
+        if self._unrouted:
+            return Move("cancel", next(iter(self._unrouted.values())))
+        decision = decide()
+        if decision is None:
+            return None
+        return Move("reserve" if decision.workers else "skip", decision.task, decision.workers)
 
     def _reserve(self, task: Task, workers: Iterable[Worker]) -> None:
         state = self._state
@@ -312,9 +355,11 @@ class Engine:
                 timeout=timeout,
                 deadline=state.moment + timeout,
                 worker_previous_activity=worker.activity,
+                queue=task.queue,
                 date_created=state.moment,
                 date_updated=state.moment,
                 number=state.next_number(),
+                transfer=task.transfer,
             )
             made.append(reservation)
             state.reservations[reservation.sid] = reservation
@@ -487,7 +532,9 @@ class Engine:
         """What becomes of the task when a pending reservation ended without acceptance."""
         task, limits = reservation.task, self._state.limits
         rejected = reservation.status is ReservationStatus.REJECTED
-        if rejected and task.rejections >= limits.max_rejections:
+        if task.transfer is not None:
+            self._transfers.declined(reservation)
+        elif rejected and task.rejections >= limits.max_rejections:
             self.cancel(task, _REASON_REJECTIONS)
         elif task.live_reservations:
             return  # others may still accept; to the task nothing has changed
@@ -515,6 +562,16 @@ class Engine:
             heapq.heappop(self._deadlines)
         return None
 
+    def deadlines_of(self, task: Task) -> list[tuple[float, str, Task | Reservation]]:
+        """What happens to a task by time alone, soonest first: when (epoch seconds), which timer, to what."""
+        found = {
+            (at, timer, entity.sid): (at, timer.name.lower(), entity)
+            for at, _, timer, entity in self._deadlines
+            if task is (entity.task if isinstance(entity, Reservation) else entity)
+            and self._is_armed(at, timer, entity)
+        }
+        return [found[key] for key in sorted(found)]
+
     def advance(self) -> bool:
         """Carry out the earliest deadline if it is due; False if none is."""
         at = self.next_deadline()
@@ -538,6 +595,8 @@ class Engine:
                 self.cancel(task, _REASON_ROUTING_TARGET)
             case _Timer.ASSIGNED:
                 self.delete(task, EventType.TASK_SYSTEM_DELETED)
+            case _Timer.TRANSFER if task.transfer is not None:
+                self._transfers.expire(task.transfer)
             case _Timer.PURGE:
                 self._forget(task)
             case _:
@@ -556,12 +615,16 @@ class Engine:
             return entity.status is ReservationStatus.PENDING and at == entity.deadline
         if self._state.tasks.get(entity.sid) is not entity:
             return False
-        waits = entity.status is TaskStatus.PENDING
+        waits, transfer = entity.status is TaskStatus.PENDING, entity.transfer
         match timer:
             case _Timer.STEP:
-                return waits and entity.step_deadline == at
+                return waits and transfer is None and entity.step_deadline == at
             case _Timer.ROUTING_TARGET:
-                return waits
+                return waits and transfer is None
+            case _Timer.TRANSFER:
+                # A worker has to be reserved in time; then the reservation's own deadline counts.
+                counts = transfer is not None and (waits or transfer.type is TransferType.QUEUE)
+                return transfer is not None and counts and at == transfer.deadline
             case _Timer.TIME_TO_LIVE:
                 return entity.assigned_at is None and (waits or entity.status is TaskStatus.RESERVED)
             case _Timer.ASSIGNED:
@@ -594,6 +657,12 @@ class Engine:
             self._state.ended(reservation)
         self._state.touch(reservation)
         self._dispatcher.worker_changed(reservation.worker, Fact.LOAD)
+
+    def _assign(self, task: Task) -> None:
+        """The task is with a worker, from now on for a day at most."""
+        move_task(task, TaskStatus.ASSIGNED)
+        task.assigned_at = self._state.moment
+        self._set_timer(task.assigned_at + self._state.limits.max_assigned_seconds, _Timer.ASSIGNED, task)
 
     def _tell(self, reservation: Reservation, event: EventType | None = None) -> None:
         if event is None:
@@ -636,6 +705,9 @@ class Engine:
         for sid, reservation in task.reservations.items():
             del self._state.reservations[sid]
             reservation.worker.reservations.pop(sid, None)
+        for sid in task.transfers:
+            del self._state.transfers[sid]
+        self._state.telephony.forget(task)
 
 
 def is_direct(task: Task) -> bool:

@@ -2,7 +2,7 @@
 
 DomainError
 ├── InvalidArgument      400  20001   a parameter's value (other codes: 21481, 40153)
-├── IllegalTransition    400  20001   the object is in a state that forbids it
+├── IllegalTransition    400  20001   the object is in a state that forbids it (another code: 40151)
 ├── Forbidden            403  20006   the caller may not do this
 ├── NotFound             404  20404   unknown, deleted or purged
 ├── Rescinded            410  20001   accept of a reservation that another worker won
@@ -31,18 +31,26 @@ class DomainError(Exception):
 
     status: ClassVar[int] = 400
     code: int = 20001
+    log_code: int | None = None
+    """The code under which TaskRouter logs it where no client can be told, as after a callback's answer."""
 
 
 class InvalidArgument(DomainError):
     """A parameter is missing or out of its range; the message names it and its value."""
 
-    def __init__(self, message: str, *, code: int = 20001) -> None:
+    def __init__(self, message: str, *, code: int = 20001, log_code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.log_code = log_code
 
 
 class IllegalTransition(DomainError):
     """The object's present state forbids the change."""
+
+    def __init__(self, message: str, *, code: int = 20001, log_code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.log_code = log_code
 
 
 class Forbidden(DomainError):

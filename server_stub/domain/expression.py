@@ -49,6 +49,7 @@ __all__ = [
     "Path",
     "Reference",
     "Resolve",
+    "Shortfall",
     "follow",
     "parse",
     "parse_reference",
@@ -218,6 +219,34 @@ class Expression:
     def evaluate(self, resolve: Resolve) -> bool:
         """Whether it holds for the values that `resolve` finds. Never fails on a type."""
         return _holds(self.root, resolve)
+
+    def shortfalls(self, resolve: Resolve) -> tuple[Shortfall, ...]:
+        """The parts that are to blame where it does not hold; empty where it does.
+
+        It is `evaluate`'s own judgement, asked part by part: what makes a whole false is each false
+        part of an AND, every part of an OR, and of a NOT the whole.
+        """
+        return tuple(_shortfalls(self.root, resolve))
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A part of an expression that does not hold, and the values that its references have."""
+
+    text: str
+    values: tuple[tuple[str, object], ...]  # by reference, in alphabetical order
+
+
+def _shortfalls(node: Node, resolve: Resolve) -> Iterator[Shortfall]:
+    if _holds(node, resolve):
+        return
+    match node:
+        case And(operands) | Or(operands):
+            for operand in operands:
+                yield from _shortfalls(operand, resolve)
+        case _:
+            paths = sorted(set(_references(node)), key=lambda path: str(Reference(path)))
+            yield Shortfall(str(node), tuple((str(Reference(path)), resolve(path)) for path in paths))
 
 
 def _references(root: Node) -> Iterator[Path]:

@@ -22,6 +22,8 @@ __all__ = [
     "TRANSFER_MOVES",
     "check_reservation",
     "check_task",
+    "check_transfer",
+    "check_transfer_end",
     "move_reservation",
     "move_task",
     "move_transfer",
@@ -58,7 +60,7 @@ TASK_MOVES: Final[Mapping[TaskStatus, Mapping[TaskStatus, EventType | None]]] = 
     TaskStatus.PENDING: {
         TaskStatus.RESERVED: None,
         TaskStatus.CANCELED: EventType.TASK_CANCELED,
-        TaskStatus.ASSIGNED: None,  # the end of a transfer for which nobody was found
+        TaskStatus.ASSIGNED: None,  # the end of a transfer that made no reservation, or no more of them
     },
     TaskStatus.RESERVED: {
         TaskStatus.PENDING: None,
@@ -68,8 +70,7 @@ TASK_MOVES: Final[Mapping[TaskStatus, Mapping[TaskStatus, EventType | None]]] = 
     TaskStatus.ASSIGNED: {
         TaskStatus.WRAPPING: EventType.TASK_WRAPUP,
         TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
-        TaskStatus.PENDING: None,  # a transfer to a queue
-        TaskStatus.RESERVED: None,  # a transfer to a worker
+        TaskStatus.PENDING: None,  # the start of a transfer
     },
     TaskStatus.WRAPPING: {
         TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
@@ -152,12 +153,36 @@ def move_task(task: Task, to: TaskStatus) -> EventType | None:
     return event
 
 
-def move_transfer(transfer: Transfer, to: TransferStatus) -> EventType:
-    """End the transfer; the event that tells of it. Raises IllegalTransition if it has ended."""
+def check_transfer(reservation: Reservation) -> None:
+    """Whether a transfer of its task may be started from the reservation.
+
+    Raises:
+        IllegalTransition: the reservation is not accepted, or a transfer of the task is under way.
+    """
+    if reservation.status is not ReservationStatus.ACCEPTED:
+        raise IllegalTransition(
+            f"Cannot transfer task {reservation.task.sid}: reservation {reservation.sid} "
+            f"is {reservation.status}, expected accepted"
+        )
+    if reservation.task.transfer is not None:
+        raise IllegalTransition(
+            f"Cannot transfer task {reservation.task.sid}: its transfer {reservation.task.transfer.sid} "
+            "is under way"
+        )
+
+
+def check_transfer_end(transfer: Transfer, to: TransferStatus) -> EventType:
+    """The event of the transfer's end. Raises IllegalTransition if it has ended before."""
     event = TRANSFER_MOVES[transfer.status].get(to)
     if event is None:
         raise IllegalTransition(
             f"Transfer {transfer.sid} is already in state [{transfer.status}] and cannot be updated to [{to}]"
         )
+    return event
+
+
+def move_transfer(transfer: Transfer, to: TransferStatus) -> EventType:
+    """End the transfer; the event that tells of it. Raises as `check_transfer_end`."""
+    event = check_transfer_end(transfer, to)
     transfer.status = to
     return event

@@ -58,7 +58,12 @@ class Limits:
     max_activities: int = 100
     max_task_queues: int = 5_000
     max_workers: int = 15_000
+    event_retention_seconds: float = 2_592_000  # 30 days: events, and what statistics count
+    max_events: int = 100_000  # of one workspace; the oldest go first
+    max_counted_events: int = 500_000  # of one workspace: those that cumulative statistics count
+    max_workers_in_statistics: int = 100  # of those that a filter of the workers' statistics finds
     allow_single_tasking: bool = False  # whether multi_task_enabled may be switched off later
+    require_call_sid: bool = False  # whether a dequeue needs a task with the attribute call_sid
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -212,11 +217,19 @@ class Task:
         default_factory=dict[str, "Reservation"], repr=False
     )  # all of its life
     transfer: Transfer | None = None  # the one in `initiated`, if any
+    transfers: dict[str, Transfer] = field(
+        default_factory=dict[str, "Transfer"], repr=False
+    )  # all of its life
 
     @property
     def live_reservations(self) -> list[Reservation]:
         """The reservations in pending, accepted or wrapping, oldest first."""
         return [r for r in self.reservations.values() if r.is_live]
+
+    @property
+    def pending_reservations(self) -> list[Reservation]:
+        """The reservations that wait for an answer, oldest first."""
+        return [r for r in self.reservations.values() if r.status is ReservationStatus.PENDING]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -241,6 +254,9 @@ class Reservation:
         default=None, repr=False
     )  # None: the one of its task's channel
     given_activity: Activity | None = None  # single-tasking: the activity that it put the worker in
+    queue: TaskQueue | None = field(
+        default=None, repr=False
+    )  # the one it was made in: it counts for that queue, wherever its task goes
 
     @property
     def is_live(self) -> bool:
@@ -268,7 +284,9 @@ class Transfer:
     mode: TransferMode
     type: TransferType
     to: str  # worker or queue SID
+    deadline: float  # epoch seconds at which it fails: a worker must be reserved, a queue must accept by then
     date_created: float
     date_updated: float
     status: TransferStatus = TransferStatus.INITIATED
-    failed_reason: str | None = None
+    failed_reason: str | None = None  # why it, or its latest attempt, failed
+    rejections: int = 0

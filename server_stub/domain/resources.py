@@ -21,6 +21,7 @@ from . import arguments
 from .dispatch import Dispatcher, Fact
 from .engine import Engine, is_direct
 from .errors import InvalidArgument, VersionConflict
+from .instructions import Instructions
 from .model import Activity, Limits, Task, TaskChannel, TaskQueue, Worker, WorkerChannel, Workflow
 from .state import WorkspaceState
 from .workflow import WorkflowConfiguration, parse_configuration
@@ -96,6 +97,7 @@ class ConfiguredWorkspace(WorkspaceState):
             self.workers, multi_task=self.multi_task_enabled, first=self.prioritize_queue_order
         )
         self._engine = Engine(self, self._dispatcher)
+        self._instructions = Instructions(self, self._engine)
         template = arguments.choice("Template", template, WorkspaceTemplate)
         self.record(EventType.WORKSPACE_CREATED, None)
         for activity_name, available in _ACTIVITIES:

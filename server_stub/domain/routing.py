@@ -30,11 +30,14 @@ __all__ = [
     "meets_target",
     "obstacle",
     "serving_key",
+    "skip_resolver",
     "skips",
+    "target_resolver",
     "task_matches",
     "task_resolver",
     "worker_key",
     "worker_matches",
+    "worker_resolver",
 ]
 
 ServingKey: TypeAlias = tuple[float, float, int]
@@ -111,15 +114,18 @@ def worker_matches(expression: Expression | None, worker: Worker) -> bool:
     Bare names are the worker's attributes and four of its fields; the prefix ``worker.`` is accepted
     too, unless the worker has an attribute of that name.
     """
-    if expression is None:
-        return False
+    return expression is not None and expression.evaluate(worker_resolver(worker))
+
+
+def worker_resolver(worker: Worker) -> Resolve:
+    """What references mean in a queue's expression."""
 
     def resolve(path: Path) -> object:
         if path[0] == "worker" and len(path) > 1 and "worker" not in worker.parsed_attributes:
             return _worker_value(worker, path[1:])
         return _bare_worker_value(worker, path)
 
-    return expression.evaluate(resolve)
+    return resolve
 
 
 def attributes_match(expression: Expression | None, attributes: JsonObject) -> bool:
@@ -185,14 +191,17 @@ class Demand:
 
 def demand_of(task: Task) -> Demand:
     """What the task asks for now."""
-    target = task.step.target if task.step else None
+    # On transfer a task is past its workflow: it asks for the transfer's worker, or for any of its queue.
+    transfer = task.transfer
+    target = task.step.target if task.step and transfer is None else None
+    routing_target = task.routing_target if transfer is None else transfer.to
     known: KnownKey | None = None
     if target is not None and target.known_worker is not None:
         value = follow(task.parsed_attributes, target.known_worker.path)
         by = target.known_worker.by
         text = value if isinstance(value, str) else None
         known = (by, text.casefold() if text is not None and by is KnownBy.FRIENDLY_NAME else text)
-    direct = is_sid(task.routing_target, SidPrefix.WORKER)
+    direct = is_sid(routing_target, SidPrefix.WORKER)
     return Demand(
         task=task,
         channel=task.task_channel,
@@ -200,8 +209,8 @@ def demand_of(task: Task) -> Demand:
         target=target,
         known=known,
         holders=frozenset(r.worker.sid for r in task.reservations.values() if r.is_live),
-        routing_target=task.routing_target if direct else None,
-        ignore_capacity=task.ignore_capacity,
+        routing_target=routing_target if direct else None,
+        ignore_capacity=task.ignore_capacity and transfer is None,
     )
 
 
@@ -216,13 +225,19 @@ def meets_target(demand: Demand, worker: Worker) -> Obstacle | None:
         return Obstacle.NOT_THE_KNOWN_WORKER
     if demand.target is None or demand.target.expression is None:
         return None
+    holds = demand.target.expression.evaluate(target_resolver(demand.task, worker))
+    return None if holds else Obstacle.EXPRESSION
+
+
+def target_resolver(task: Task, worker: Worker) -> Resolve:
+    """What references mean in a target's expression: both sides, each by its prefix only."""
 
     def resolve(path: Path) -> object:
         if path[0] == "worker" and len(path) > 1:
             return _worker_value(worker, path[1:])
-        return _task_value(demand.task, path)
+        return _task_value(task, path)
 
-    return None if demand.target.expression.evaluate(resolve) else Obstacle.EXPRESSION
+    return resolve
 
 
 def _load_obstacle(channel: TaskChannel, worker: Worker, *, multi_task: bool) -> Obstacle | None:
@@ -296,6 +311,11 @@ def _clause(worker: Worker, key: OrderKey) -> tuple[int, int]:
 
 def skips(condition: Expression, task: Task, counts: Callable[[], Mapping[Activity, int]]) -> bool:
     """Whether `skip_if` holds; `counts` tells how many of the step's workers are in each activity."""
+    return condition.evaluate(skip_resolver(task, counts))
+
+
+def skip_resolver(task: Task, counts: Callable[[], Mapping[Activity, int]]) -> Resolve:
+    """What references mean in `skip_if`: numbers of workers, and the task by its prefix."""
 
     def resolve(path: Path) -> object:
         if path[0] != "workers" or len(path) != 2:
@@ -306,4 +326,4 @@ def skips(condition: Expression, task: Task, counts: Callable[[], Mapping[Activi
             return sum(count for activity, count in found.items() if activity.available is wanted)
         return sum(count for activity, count in found.items() if activity.sid == path[1])
 
-    return condition.evaluate(resolve)
+    return resolve

@@ -26,6 +26,7 @@ from .model import (
     WorkerChannel,
     Workflow,
 )
+from .telephony import Telephony
 
 __all__ = ["WorkspaceState"]
 
@@ -102,6 +103,9 @@ class WorkspaceState:
         self._touched: dict[str, _Named] = {}
         self._ended: dict[str, set[str]] = {}  # by task: workers whose reservation ended in this command
         self._entering: list[tuple[Task, float]] = []
+        self.telephony = Telephony(
+            account_sid=account_sid, workspace_sid=sid, sids=sids, moment=lambda: self.moment
+        )
 
     # -------------------------------------------------------- lookups
 

@@ -8,24 +8,42 @@ task per call, and `advance` carries out one deadline per call, each of them a c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from taskrouter_worker.terms import (
     TASK_ENDED,
     EventType,
+    Instruction,
     ReservationStatus,
     SidPrefix,
     TaskStatus,
+    TransferMode,
+    TransferStatus,
     is_sid,
 )
 
 from . import arguments
 from .dispatch import Fact
 from .engine import is_direct
-from .errors import IllegalTransition, InvalidArgument
-from .lifecycle import check_reservation, check_task
-from .model import Activity, Reservation, Task, TaskChannel, TaskQueue, Worker, WorkerChannel, Workflow
+from .errors import IllegalTransition, InvalidArgument, NotFound
+from .explain import Explanation, explain
+from .instruction_options import Given, InstructionOptions
+from .instructions import instruction_named
+from .lifecycle import check_reservation, check_task, check_transfer, check_transfer_end
+from .model import (
+    Activity,
+    Reservation,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Transfer,
+    Worker,
+    WorkerChannel,
+    Workflow,
+)
 from .resources import ConfiguredWorkspace
 from .routing import Obstacle
+from .telephony import Call
 
 __all__ = ["Workspace"]
 
@@ -39,6 +57,15 @@ _ASKED_FOR = (
     ReservationStatus.COMPLETED,
 )
 """What a client may ask a reservation to become; the others are the engine's."""
+
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+def _hold(given: Given) -> tuple[bool | None, str | None, str | None]:
+    """`Hold`, `HoldUrl` and `HoldMethod` of a participant."""
+    method = given.word("HoldMethod", ("GET", "POST"), "POST") if given.text("HoldMethod") else None
+    return given.optional_flag("Hold"), given.url("HoldUrl"), method
 
 
 class Workspace(ConfiguredWorkspace):
@@ -149,6 +176,11 @@ class Workspace(ConfiguredWorkspace):
                 f"Worker {sid} cannot be deleted because its reservation {reservation.sid} "
                 f"is {reservation.status}"
             )
+        for transfer in self.transfers.values():
+            if transfer.to == sid and transfer.status is TransferStatus.INITIATED:
+                raise InvalidArgument(
+                    f"Worker {sid} cannot be deleted because transfer {transfer.sid} is on its way to it"
+                )
         self._dispatcher.remove_worker(worker)
         del self.workers[sid]
         for channel in worker.channels.values():
@@ -209,6 +241,23 @@ class Workspace(ConfiguredWorkspace):
         Raises NotFound.
         """
         return self._dispatcher.obstacle(self.task(task_sid), self.worker(worker_sid))
+
+    def explain(
+        self, task_sid: str, worker_sid: str | None = None, *, limit: int | None = None
+    ) -> Explanation:
+        """Why a task is where it is, and why it did not reach a worker: the router's own judgement.
+
+        Args:
+            task_sid: the task.
+            worker_sid: the worker that is asked about; every worker unless given.
+            limit: how many workers are reported at most; None for all of them.
+
+        Raises:
+            NotFound: there is no such task, or no such worker.
+        """
+        worker = None if worker_sid is None else self.worker(worker_sid)
+        task = self.task(task_sid)
+        return explain(self, self._dispatcher, self._engine, task, worker, limit=limit)
 
     def _refuse_taken_worker(self, name: str, *, but: Worker | None = None) -> None:
         if self._dispatcher.worker_named(name) not in (None, but):
@@ -472,6 +521,59 @@ class Workspace(ConfiguredWorkspace):
                 self._engine.complete_reservation(reservation)
         return reservation
 
+    def change_reservation(
+        self,
+        sid: str,
+        *,
+        status: ReservationStatus | str | None = None,
+        instruction: str | None = None,
+        worker_activity_sid: str | None = None,
+        parameters: Mapping[str, object] = _NOTHING,
+        on_task: bool = True,
+        if_match: int | None = None,
+    ) -> Reservation:
+        """What a reservation update asks for: an instruction, else a status, else nothing.
+
+        Args:
+            sid: the reservation.
+            status: as in `update_reservation`; an instruction wins over it.
+            instruction: `accept`, `reject`, or one that makes calls, in any case of its letters.
+            worker_activity_sid: as in `update_reservation`.
+            parameters: the instruction's parameters by their names in the REST API. All of them are
+                checked, also where nothing needs them.
+            on_task: whether the reservation is addressed through its task: only there it can be
+                supervised (REST API, Reservation).
+            if_match: the version that is asked for.
+
+        Raises:
+            NotFound, VersionConflict, Rescinded, IllegalTransition: as `update_reservation`.
+            InvalidArgument: a value is not valid, or one that the instruction needs is missing.
+        """
+        reservation = self.reservation(sid)
+        self._refuse_stale(sid, reservation.version, if_match)
+        options = InstructionOptions.read(parameters)
+        if instruction is None or instruction == "":
+            if status is None:
+                return reservation
+            return self.update_reservation(sid, status=status, worker_activity_sid=worker_activity_sid)
+        wanted = instruction_named(instruction)
+        if wanted is Instruction.SUPERVISE and not on_task:
+            raise InvalidArgument("Instruction supervise is only valid below the task of a reservation")
+        self._instructions.check(reservation, wanted)
+        if wanted in (Instruction.ACCEPT, Instruction.REJECT):
+            accepts = wanted is Instruction.ACCEPT
+            return self.update_reservation(
+                sid,
+                status=ReservationStatus.ACCEPTED if accepts else ReservationStatus.REJECTED,
+                worker_activity_sid=worker_activity_sid,
+            )
+        if worker_activity_sid is not None:
+            raise InvalidArgument(
+                f"WorkerActivitySid is only valid with Instruction reject, not with '{wanted}'"
+            )
+        self._instructions.carry_out(reservation, wanted, options)
+        return reservation
+
     def cancel_reservation(self, sid: str, *, reason_code: int | None = None) -> Reservation:
         """Take back a pending reservation whose assignment could not be delivered.
 
@@ -495,6 +597,185 @@ class Workspace(ConfiguredWorkspace):
                 f"WorkerActivitySid is only valid with ReservationStatus rejected, not with '{status}'"
             )
         return self._activity_named("WorkerActivitySid", worker_activity_sid)
+
+    # -------------------------------------------------------- transfers
+
+    def create_transfer(
+        self,
+        worker_sid: str,
+        *,
+        reservation_sid: str,
+        task_sid: str,
+        to: str,
+        attributes: str | None = None,
+        mode: TransferMode | str | None = None,
+        priority: int | None = None,
+    ) -> Transfer:
+        """Offer the task of a worker's accepted reservation to another worker, or to a queue.
+
+        The task is pending again, and reserved in the next rounds; the reservation stays accepted.
+
+        Args:
+            worker_sid: who transfers it.
+            reservation_sid: its accepted reservation of the task.
+            task_sid: the task.
+            to: a worker or task queue.
+            attributes: the task's new attributes; None leaves them.
+            mode: WARM (the default, as in the JavaScript SDK): the worker stays on the task when
+                someone has accepted it; COLD: it wraps up.
+            priority: the task's new priority; None leaves it.
+
+        Raises:
+            NotFound: there is no such worker.
+            InvalidArgument: a value is not valid, names nothing here, or the target has the task already.
+            IllegalTransition: the reservation is not accepted, or another transfer is under way.
+        """
+        reservation = self._own_reservation(worker_sid, reservation_sid)
+        task = reservation.task
+        if arguments.text("TaskSid", task_sid) != task.sid:
+            raise InvalidArgument(f"TaskSid {task_sid!r} is not the task of reservation {reservation_sid}")
+        target: Worker | TaskQueue
+        if is_sid(to, SidPrefix.WORKER):
+            target = self.named("To", self.workers, to)
+            if any(r.worker is target for r in task.live_reservations):
+                raise InvalidArgument(f"To {to} is not valid: it holds a reservation of task {task.sid}")
+        else:
+            target = self.named(
+                "To", self.task_queues, arguments.sid("To", to, SidPrefix.WORKER, SidPrefix.TASK_QUEUE)
+            )
+        wanted = TransferMode.WARM if mode is None else arguments.choice("Mode", mode, TransferMode)
+        text, parsed = task.attributes, task.parsed_attributes
+        if attributes is not None:
+            text = attributes
+            parsed = arguments.attributes(attributes, at_most=self.limits.max_attributes_length)
+        order = task.priority if priority is None else self._priority(priority)
+        check_transfer(reservation)
+        return self._engine.transfer(
+            reservation, to=target, mode=wanted, attributes=(text, parsed), priority=order
+        )
+
+    def cancel_transfer(self, worker_sid: str, sid: str, *, task_sid: str, status: str) -> Transfer:
+        """Take a transfer back: the task is its first worker's again.
+
+        Args:
+            worker_sid: who started it.
+            sid: the transfer.
+            task_sid: its task.
+            status: `canceled`, the only one that can be asked for.
+
+        Raises:
+            NotFound: the worker started no such transfer.
+            InvalidArgument: the task is another one, or the status is.
+            IllegalTransition: it has ended.
+        """
+        transfer = self.transfer(sid)
+        if transfer.initiating_reservation.worker is not self.worker(worker_sid):
+            raise NotFound("Transfers", sid)
+        if arguments.text("TaskSid", task_sid) != transfer.task.sid:
+            raise InvalidArgument(f"TaskSid {task_sid!r} is not the task of transfer {sid}")
+        wanted = arguments.choice("TransferStatus", status, TransferStatus)
+        if wanted is not TransferStatus.CANCELED:
+            raise InvalidArgument(f"TransferStatus is not valid: expected canceled, got '{wanted}'")
+        check_transfer_end(transfer, wanted)
+        self._engine.cancel_transfer(transfer.task)
+        return transfer
+
+    def _named_task(self, sid: str) -> Task:
+        """The task that the parameter `TaskSid` names."""
+        return self.named("TaskSid", self.tasks, arguments.text("TaskSid", sid))
+
+    def _own_reservation(self, worker_sid: str, sid: str) -> Reservation:
+        """The worker's reservation that the parameter `ReservationSid` names."""
+        found = self.worker(worker_sid).reservations.get(arguments.text("ReservationSid", sid))
+        if found is None:
+            raise InvalidArgument(f"ReservationSid {sid!r} is no reservation of worker {worker_sid}")
+        return found
+
+    # -------------------------------------------------------- calls and conferences
+
+    def end_call(self, sid: str) -> Call:
+        """End a call that an instruction made up, as if somebody hung up.
+
+        Its worker wraps up, or, in a single-tasking workspace, completes the reservation and moves to
+        the post-work activity. A conference ends with whoever was to end it by leaving.
+
+        Raises:
+            NotFound: there is no such call.
+            IllegalTransition: it has ended before.
+        """
+        call = self.telephony.call(sid)
+        self._instructions.end(call)
+        return call
+
+    def update_customer_participant(
+        self, task_sid: str, *, parameters: Mapping[str, object] = _NOTHING
+    ) -> Task:
+        """Put the customer on hold, or take the customer off it: `Hold`, `HoldUrl`, `HoldMethod`.
+
+        Raises:
+            InvalidArgument: a value is not valid, or there is no such task.
+            IllegalTransition: the task has no running conference, or the customer has left it.
+        """
+        task, given = self._named_task(task_sid), Given(parameters)
+        on_hold, url, method = _hold(given)
+        conference = self._instructions.conference_of(task)
+        if conference.customer is None:
+            raise IllegalTransition(f"The customer has left conference {conference.sid}")
+        self.telephony.hold(conference.customer, on_hold, url, method)
+        return task
+
+    def update_worker_participant(
+        self, worker_sid: str, *, reservation_sid: str, parameters: Mapping[str, object] = _NOTHING
+    ) -> Reservation:
+        """Change a worker's own leg of a conference: `EndConferenceOnExit`, `Mute`, `BeepOnExit`.
+
+        Raises:
+            NotFound: there is no such worker.
+            InvalidArgument: a value is not valid, the reservation is not the worker's, or the worker
+                takes no part.
+            IllegalTransition: the task has no running conference.
+        """
+        reservation = self._own_reservation(worker_sid, reservation_sid)
+        given = Given(parameters)
+        exits, mute, beep = (
+            given.optional_flag(name) for name in ("EndConferenceOnExit", "Mute", "BeepOnExit")
+        )
+        conference = self._instructions.conference_of(reservation.task)
+        participant = self._instructions.worker_in(conference, worker_sid, "Worker")
+        self.telephony.update_worker(participant, end_conference_on_exit=exits, mute=mute, beep_on_exit=beep)
+        return reservation
+
+    def hold_worker_participant(
+        self, task_sid: str, *, target_worker_sid: str, parameters: Mapping[str, object] = _NOTHING
+    ) -> Task:
+        """Put a worker of the conference on hold, or take it off: `Hold`, `HoldUrl`, `HoldMethod`.
+
+        Raises:
+            InvalidArgument: a value is not valid, `Hold` is missing, there is no such task, or the
+                worker takes no part.
+            IllegalTransition: the task has no running conference.
+        """
+        task, given = self._named_task(task_sid), Given(parameters)
+        on_hold, url, method = _hold(given)
+        if on_hold is None:
+            raise arguments.required("Hold")
+        conference = self._instructions.conference_of(task)
+        participant = self._instructions.worker_in(conference, target_worker_sid, "TargetWorkerSid")
+        self.telephony.hold(participant, on_hold, url, method)
+        return task
+
+    def kick_worker_participant(self, task_sid: str, *, target_worker_sid: str) -> Task:
+        """Remove a worker from the conference. Its reservation stays what it is.
+
+        Raises:
+            InvalidArgument: there is no such task, or the worker takes no part.
+            IllegalTransition: the task has no running conference.
+        """
+        task = self._named_task(task_sid)
+        conference = self._instructions.conference_of(task)
+        participant = self._instructions.worker_in(conference, target_worker_sid, "TargetWorkerSid")
+        self.telephony.end(participant.call)
+        return task
 
     # -------------------------------------------------------- engine
 

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 from server_stub.domain.events import Event
 from server_stub.domain.expression import Expression
-from server_stub.domain.model import Activity, Limits, Reservation, Task, TaskQueue, Worker, Workflow
+from server_stub.domain.model import (
+    Activity,
+    Limits,
+    Reservation,
+    Task,
+    TaskQueue,
+    Transfer,
+    Worker,
+    Workflow,
+)
 from server_stub.domain.workflow import Step, WorkflowConfiguration
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import EventType, QueueOrder, WorkspaceTemplate
@@ -167,6 +176,32 @@ class Desk:
 
     def set_status(self, task: Task, status: str, reason: str | None = None) -> None:
         self.ws.update_task(task.sid, assignment_status=status, reason=reason)
+        self.settle()
+
+    def transfer(
+        self,
+        reservation: Reservation,
+        to: Worker | TaskQueue,
+        mode: str | None = None,
+        *,
+        priority: int | None = None,
+        attributes: Mapping[str, object] | None = None,
+    ) -> Transfer:
+        transfer = self.ws.create_transfer(
+            reservation.worker.sid,
+            reservation_sid=reservation.sid,
+            task_sid=reservation.task.sid,
+            to=to.sid,
+            mode=mode,
+            priority=priority,
+            attributes=None if attributes is None else json.dumps(attributes),
+        )
+        self.settle()
+        return transfer
+
+    def take_back(self, transfer: Transfer) -> None:
+        worker = transfer.initiating_reservation.worker
+        self.ws.cancel_transfer(worker.sid, transfer.sid, task_sid=transfer.task.sid, status="canceled")
         self.settle()
 
     # -- seeing

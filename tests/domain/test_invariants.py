@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from server_stub.domain.errors import DomainError
-from server_stub.domain.model import Limits, Reservation, Task, TaskQueue, Worker, Workflow
+from server_stub.domain.events import Event
+from server_stub.domain.model import Limits, Reservation, Task, TaskQueue, Transfer, Worker, Workflow
 from server_stub.domain.routing import (
     ServingKey,
     demand_of,
@@ -27,8 +29,12 @@ from taskrouter_worker.terms import (
     QueueOrder,
     ReservationStatus,
     TaskStatus,
+    TransferMode,
+    TransferStatus,
+    TransferType,
     WorkspaceTemplate,
 )
+from tests.budget import examples
 from tests.domain.desk import Desk, configuration, snapshot, target
 from tests.domain.desk import rule as filter_
 
@@ -56,15 +62,19 @@ levels = st.integers(0, 3)
 class NaiveDesk(Desk):
     """A desk that foretells each round by looking at every task and every worker."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.task_versions: dict[str, int] = {}
+
     def settle(self) -> None:
-        self.commands.append(self.ws.take_events())
+        self.take(self.ws.take_events())
         for _ in range(500):
             expected = self.foretell()
             if not self.ws.route():
                 assert expected is None
                 return
             events = self.ws.take_events()
-            self.commands.append(events)
+            self.take(events)
             reserved = [e.resource for e in events if e.type is EventType.RESERVATION_CREATED]
             made = [(r.task.sid, r.worker.sid) for r in reserved if isinstance(r, Reservation)]
             assert expected is not None
@@ -74,6 +84,31 @@ class NaiveDesk(Desk):
                 types = {event.type for event in events if event.resource is task}
                 assert types & {EventType.TASK_CANCELED, EventType.WORKFLOW_TARGET_MATCHED}
         raise AssertionError("the engine goes round in circles")
+
+    def take(self, events: list[Event]) -> None:
+        """One command is over: whoever works on a task it changed was told, and its version rose once."""
+        self.commands.append(events)
+        for task in self.ws.tasks.values():
+            before = self.task_versions.get(task.sid, 0)
+            self.task_versions[task.sid] = task.version
+            assert task.version in (before, before + 1)
+            if task.version == before:
+                continue
+            about = [
+                event
+                for event in events
+                if event.resource is task
+                or (isinstance(event.resource, Reservation) and event.resource.task is task)
+            ]
+            for reservation in task.live_reservations:
+                assert any(reservation.worker.sid in event.worker_sids for event in about), reservation
+        for event in events:
+            resource = event.resource
+            if isinstance(resource, Reservation) and event.type is EventType.RESERVATION_CREATED:
+                # The JavaScript SDK breaks if a later event is the first to carry the transfer.
+                assert resource.transfer is resource.task.transfer
+            if isinstance(resource, Transfer):
+                assert event.worker_sids == (resource.initiating_reservation.worker.sid,)
 
     def foretell(self) -> tuple[Task, list[Worker]] | None:
         """The task of the next round and its workers; with none, it skips a step or leaves."""
@@ -113,8 +148,10 @@ class NaiveDesk(Desk):
         return self._is_member(task, worker) and meets_target(demand_of(task), worker) is None
 
 
-class Machine(RuleBasedStateMachine):
+class Commands(RuleBasedStateMachine):
     """Three queues, two workflows, a few workers and tasks, and everyone doing anything."""
+
+    desk_class = NaiveDesk
 
     @initialize(
         multi=st.sampled_from([True, True, True, False]),
@@ -125,6 +162,7 @@ class Machine(RuleBasedStateMachine):
         extras=st.tuples(*[st.sampled_from(EXTRA)] * 3),
         skips=st.tuples(*[st.sampled_from(SKIPS)] * 3),
         timeouts=st.tuples(*[st.sampled_from([None, 5, 60])] * 3),
+        staff=st.integers(0, 3),
     )
     def open_desk(
         self,
@@ -136,8 +174,9 @@ class Machine(RuleBasedStateMachine):
         extras: tuple[dict[str, str], ...],
         skips: tuple[str | None, ...],
         timeouts: tuple[int | None, ...],
+        staff: int,
     ) -> None:
-        self.desk = NaiveDesk(
+        self.desk = self.desk_class(
             template=WorkspaceTemplate.NONE,
             multi_task_enabled=multi,
             prioritize_queue_order=first,
@@ -186,7 +225,12 @@ class Machine(RuleBasedStateMachine):
             for number in range(2)
         ]
         desk.settle()
-        desk.worker("first", level=2, skills=["a"])
+        busy = desk.worker("first", level=2, skills=["a"])
+        for number in range(staff):  # colleagues, and work that one of them may hand to another
+            desk.worker(f"colleague {number}", level=number, skills=["a"], capacity=2)
+            for channel in ("chat", "voice"):
+                task = desk.task(self.workflows[0], routing_target=busy.sid, channel=channel)
+                desk.answer(task.live_reservations[0], "accepted")
 
     # -- picking
 
@@ -286,6 +330,61 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         number=index,
+        to=index,
+        kind=st.sampled_from(["worker", "queue"]),
+        mode=st.none() | st.sampled_from(TransferMode),
+        level=st.none() | levels,
+        priority=st.none() | st.integers(0, 3),
+    )
+    def transfer(
+        self, number: int, to: int, kind: str, mode: str | None, level: int | None, priority: int | None
+    ) -> None:
+        reservation = self._reservation(number)
+        if reservation is None:
+            return
+        if reservation.status is ReservationStatus.PENDING:  # or transfers would be rare
+            self._try("update_reservation", reservation.sid, status="accepted")
+        others = [w for w in self.desk.ws.workers.values() if w is not reservation.worker]
+        aim: Worker | TaskQueue = self._queue(to)
+        if kind == "worker" and others:
+            aim = others[to % len(others)]
+        self._try(
+            "create_transfer",
+            reservation.worker.sid,
+            reservation_sid=reservation.sid,
+            task_sid=reservation.task.sid,
+            to=aim.sid,
+            mode=mode,
+            attributes=None if level is None else json.dumps({"level": level}),
+            priority=priority,
+        )
+
+    @rule(number=index, status=st.sampled_from(["accepted", "accepted", "rejected"]))
+    def answer_transfer(self, number: int, status: str) -> None:
+        offers = [
+            r
+            for r in self.desk.ws.reservations.values()
+            if r.transfer is not None and r.status is ReservationStatus.PENDING
+        ]
+        if offers:
+            self._try("update_reservation", offers[number % len(offers)].sid, status=status)
+
+    @rule(number=index, initiated=st.booleans())
+    def take_back(self, number: int, initiated: bool) -> None:
+        transfers = [
+            t
+            for t in self.desk.ws.transfers.values()
+            if not initiated or t.status is TransferStatus.INITIATED
+        ]
+        if transfers:
+            transfer = transfers[number % len(transfers)]
+            worker_sid = transfer.initiating_reservation.worker.sid
+            self._try(
+                "cancel_transfer", worker_sid, transfer.sid, task_sid=transfer.task.sid, status="canceled"
+            )
+
+    @rule(
+        number=index,
         level=st.none() | levels,
         priority=st.none() | st.integers(0, 3),
         channel=st.sampled_from([None, "chat", "sms"]),
@@ -380,7 +479,9 @@ class Machine(RuleBasedStateMachine):
         else:
             self.desk.jump(seconds)
 
-    # -- what must hold
+
+class Machine(Commands):
+    """What must hold after each of them."""
 
     @invariant()
     def versions_grow_by_one_per_command_and_events_are_in_sequence(self) -> None:
@@ -425,21 +526,41 @@ class Machine(RuleBasedStateMachine):
     def statuses_of_tasks_and_reservations_agree(self) -> None:
         for task in self.desk.ws.tasks.values():
             live = [r.status for r in task.live_reservations]
-            accepted = live.count(ReservationStatus.ACCEPTED)
-            wrapping = live.count(ReservationStatus.WRAPPING)
-            assert accepted + wrapping <= 1
+            held = [status for status in live if status is not ReservationStatus.PENDING]
+            accepted = held.count(ReservationStatus.ACCEPTED)
+            transferred = sum(t.status is TransferStatus.COMPLETE for t in task.transfers.values())
+            assert len(held) <= 1 + transferred
             match task.status:
-                case TaskStatus.RESERVED:
-                    assert live
-                    assert set(live) == {ReservationStatus.PENDING}
+                case TaskStatus.PENDING | TaskStatus.RESERVED:
+                    assert (len(live) > len(held)) == (task.status is TaskStatus.RESERVED)
+                    assert (accepted > 0) == (len(held) > 0) == (task.transfer is not None)
                 case TaskStatus.ASSIGNED:
-                    assert live == [ReservationStatus.ACCEPTED]
+                    assert live == held
+                    assert accepted
                 case TaskStatus.WRAPPING:
-                    assert live == [ReservationStatus.WRAPPING]
+                    assert live
+                    assert set(live) == {ReservationStatus.WRAPPING}
                 case _:
                     assert live == []
             assert (task.ended_at is not None) == (task.status in TASK_ENDED)
             assert all(self.desk.ws.reservations[sid] is r for sid, r in task.reservations.items())
+
+    @invariant()
+    def transfers_agree_with_their_tasks_and_reservations(self) -> None:
+        ws = self.desk.ws
+        for transfer in ws.transfers.values():
+            task, initiating = transfer.task, transfer.initiating_reservation
+            assert ws.tasks[task.sid] is task
+            assert task.transfers[transfer.sid] is transfer
+            under_way = transfer.status is TransferStatus.INITIATED
+            assert under_way == (task.transfer is transfer) == (initiating.outgoing_transfer is transfer)
+            if under_way:
+                assert initiating.status is ReservationStatus.ACCEPTED
+        for reservation in ws.reservations.values():
+            if reservation.status is ReservationStatus.PENDING:
+                assert reservation.transfer is reservation.task.transfer
+            if reservation.outgoing_transfer is not None:
+                assert reservation.task.transfer is reservation.outgoing_transfer
 
     @invariant()
     def nothing_that_could_be_reserved_is_left_waiting(self) -> None:
@@ -458,8 +579,13 @@ class Machine(RuleBasedStateMachine):
                 deadlines.append(task.ended_at + ws.limits.retention_seconds)
             if task.assigned_at is None and task.status not in TASK_ENDED:
                 deadlines.append(task.date_created + task.timeout)
-            if task.status is TaskStatus.PENDING and task.step_deadline is not None:
+            waits, transfer = task.status is TaskStatus.PENDING, task.transfer
+            if waits and task.step_deadline is not None and transfer is None:
                 deadlines.append(task.step_deadline)
+            if transfer is not None and (waits or transfer.type is TransferType.QUEUE):
+                deadlines.append(transfer.deadline)
+            if task.status is TaskStatus.ASSIGNED and task.assigned_at is not None:
+                deadlines.append(task.assigned_at + ws.limits.max_assigned_seconds)
         deadlines += [r.deadline for r in ws.reservations.values() if r.status is ReservationStatus.PENDING]
         due = ws.next_deadline()
         if deadlines:
@@ -479,6 +605,6 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestInvariants = Machine.TestCase

@@ -15,9 +15,7 @@ from taskrouter_worker.terms import (
     EventType,
     ReservationStatus,
     TaskStatus,
-    TransferMode,
     TransferStatus,
-    TransferType,
     WorkspaceTemplate,
 )
 from tests.domain.desk import ACCOUNT, WORKSPACE, Desk, pending, rule, snapshot, target
@@ -761,26 +759,9 @@ def test_a_worker_whose_reservation_ended_earlier_hears_no_more_of_the_task() ->
 def in_transfer(desk: Desk) -> Transfer:
     """A task on its way from nina to otto."""
     desk.worker("nina")
-    task = desk.task()
-    held = pending(task)
+    held = pending(desk.task())
     desk.answer(held, "accepted")
-    otto = desk.worker("otto")
-    ws = desk.ws
-    transfer = Transfer(
-        sid="TT" + "0" * 31 + "1",
-        task=task,
-        initiating_reservation=held,
-        initiating_queue=task.queue,
-        mode=TransferMode.WARM,
-        type=TransferType.WORKER,
-        to=otto.sid,
-        date_created=desk.time,
-        date_updated=desk.time,
-    )
-    ws.transfers[transfer.sid] = task.transfer = held.outgoing_transfer = transfer
-    task.status = TaskStatus.PENDING
-    ws._engine._reserve(task, [otto])
-    desk.settle()
+    transfer = desk.transfer(held, desk.worker("otto"))
     desk.commands.clear()
     return transfer
 

@@ -39,6 +39,7 @@ const EVENTS = {
   channel: ["capacityUpdated", "availabilityUpdated"],
   reservation: ["accepted", "rejected", "timeout", "canceled", "rescinded", "wrapup", "completed"],
   task: ["updated", "canceled", "completed", "wrapup", "transferInitiated"],
+  transfer: ["attemptFailed", "completed", "failed", "canceled"],
 };
 
 const roots = new Map();
@@ -94,6 +95,13 @@ function remember(workerName, reservation) {
   seen.get(workerName).set(reservation.sid, reservation);
   listen(workerName, "reservation", reservation);
   listen(workerName, "task", reservation.task);
+  followTransfer(workerName, reservation.task);
+}
+
+// A task gets its outgoing transfer with a call of `transfer`, or has it from the start.
+function followTransfer(workerName, object) {
+  const outgoing = object && object.transfers && object.transfers.outgoing;
+  if (outgoing) listen(workerName, "transfer", outgoing);
 }
 
 function at(path) {
@@ -125,7 +133,9 @@ const ACTIONS = {
   },
   async call({ path, method, args }) {
     const object = at(path);
-    return plain(await object[method](...args));
+    const result = await object[method](...args);
+    followTransfer(path[0], object);
+    return plain(result);
   },
   // Several calls that leave in one turn of the event loop, before any answer can come in.
   async all({ calls }) {

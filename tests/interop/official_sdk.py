@@ -34,7 +34,7 @@ class JsEvent:
 
     event: str
     worker: str  # the worker's name in the driver
-    kind: str  # worker, channel, reservation, task
+    kind: str  # worker, channel, reservation, task, transfer
     sid: str
     data: Any  # the first argument its listener got
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from server_stub import Settings, StubServer
 from server_stub import callbacks as callbacks_module
-from server_stub.deliveries import Delivery
+from server_stub.deliveries import Delivery, DeliveryKind
 from server_stub.domain.model import Activity, Limits, Reservation, Task, Worker
 from tests.receiver import Answer, Receiver, json_answer, never
 
@@ -42,6 +42,10 @@ class Desk:
             )
         )
         return worker
+
+    def widen(self, worker: Worker, capacity: int) -> None:
+        """Let the worker take so many tasks at once."""
+        self.run(lambda ws: ws.update_worker_channel(worker.sid, "default", capacity=capacity))
 
     def activity(self, name: str) -> Activity:
         return next(a for a in self.ws.activities.values() if a.friendly_name == name)
@@ -402,7 +406,7 @@ async def test_redirect_is_not_followed(desk: Desk) -> None:
 LIES = {
     "nothing": b"",
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "less than promised": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{}",
+    "less than promised": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
     "endless header": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000,
     "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
@@ -498,12 +502,11 @@ async def test_allowed_hosts_are_called(open_desk: Open, monkeypatch: pytest.Mon
 async def test_silent_receiver_delays_no_routing(desk: Desk) -> None:
     desk.receiver.answer = never
     desk.call(desk.receiver.url())
-    for channel in desk.nina.channels.values():
-        desk.run(lambda ws, sid=channel.sid: ws.update_worker_channel(desk.nina.sid, sid, capacity=50))
+    desk.widen(desk.nina, 50)
     tasks = [desk.task() for _ in range(50)]
     assert {task.status for task in tasks} == {"reserved"}
     await desk.receiver.wait_for(50)  # side by side: none waits for another
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await desk.server.stop()
     assert {delivery.reason for delivery in desk.deliveries} == {"the server stopped"}
     await desk.settled()
@@ -513,11 +516,10 @@ async def test_what_waits_is_bounded_and_drops_are_counted(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(callbacks_module, "WAITING", 2)
-    monkeypatch.setitem(callbacks_module.WIDTH, callbacks_module.DeliveryKind.ASSIGNMENT, 1)
+    monkeypatch.setitem(callbacks_module.WIDTH, DeliveryKind.ASSIGNMENT, 1)
     desk.receiver.answer = never
     desk.call(desk.receiver.url())
-    for channel in desk.nina.channels.values():
-        desk.run(lambda ws, sid=channel.sid: ws.update_worker_channel(desk.nina.sid, sid, capacity=50))
+    desk.widen(desk.nina, 50)
     desk.task()
     await desk.receiver.wait_for(1)
     tasks = [desk.task() for _ in range(5)]

@@ -40,6 +40,10 @@ class Office:
         """A task for that worker; its SID."""
         return self._run(lambda ws: ws.create_task(routing_target=worker_sid))
 
+    def complete(self, task_sid: str) -> None:
+        """Somebody else completes a task."""
+        self._run(lambda ws: ws.update_task(task_sid, assignment_status="completed"))
+
     def status(self, task_sid: str) -> str:
         """`assignment_status` of a task."""
         return str(self.server.account.workspaces[self.server.workspace_sid].task(task_sid).status)

@@ -14,6 +14,7 @@ from server_stub.faults import FaultyRequest, RequestFault
 from taskrouter_worker import (
     EndedOtherwiseError,
     NetworkError,
+    RequestError,
     RequestInvalidError,
     RequestTimeoutError,
     Reservation,
@@ -52,7 +53,7 @@ def broken_off() -> NetworkError:
     return NetworkError("reset by peer", method="POST", path="somewhere")
 
 
-ANSWERLESS = {
+ANSWERLESS: dict[str, Callable[[], RequestError]] = {
     "no answer": no_answer,
     "broken off": broken_off,
     "500": lambda: server_error(500),

@@ -253,7 +253,7 @@ def test_wrong_arguments_are_refused() -> None:
         ({"start_jitter": "long"}, TypeError),
     ):
         with pytest.raises(error):
-            WorkerPool(**options)  # type: ignore[arg-type]  # each is wrong on purpose
+            WorkerPool(**options)
     pool: Any = WorkerPool()
     with pytest.raises(ValueError, match="reservationMade"):
         pool.on("reservationMade", print)

@@ -161,14 +161,16 @@ def test_commands_belong_to_their_reservation_or_to_the_callers_span(lab: Lab) -
     [complete] = lab.spans("POST Workers/Reservations completed")
     [reservation] = lab.spans("reservation")
     [mine] = lab.spans("mine")
-    assert accept.parent is not None
-    assert complete.parent is not None
-    assert accept.parent.span_id == reservation.get_span_context().span_id
-    assert complete.parent.span_id == mine.get_span_context().span_id
+    assert [accept.parent, complete.parent] == [reservation.get_span_context(), mine.get_span_context()]
     assert attributes(accept)["taskrouter.reservation.sid"] == ONE
     assert attributes(accept)["taskrouter.command"] == "accepted"
     names = {span.name for span in lab.spans()}
-    assert {"GET Workers", "GET Activities", "GET Workers/Reservations", "GET Workers/WorkerChannels"} <= names
+    assert {
+        "GET Workers",
+        "GET Activities",
+        "GET Workers/Reservations",
+        "GET Workers/WorkerChannels",
+    } <= names
 
 
 def test_a_failed_command_says_how(lab: Lab) -> None:

@@ -92,14 +92,6 @@ async def test_unknown_route_is_not_found(desk: Desk, url: str) -> None:
     assert (answer.status, answer.body["code"]) == (404, 20404)
 
 
-@pytest.mark.parametrize("call", ["Transfers", "WorkerParticipant", "HoldWorkerParticipant"])
-async def test_route_of_a_later_step_says_that_it_is_not_offered_yet(desk: Desk, call: str) -> None:
-    nina = desk.client("nina")
-    answer = await nina.send(f"{nina.me}/{call}", "POST", api="v2")
-    assert answer.status == 404
-    assert "does not offer it yet" in answer.body["message"]
-
-
 async def test_expired_token_is_unauthorized(desk: Desk) -> None:
     nina = desk.let_in(desk.hire("nina"), ttl=-60)
     answer = await nina.send(nina.me)

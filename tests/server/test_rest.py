@@ -62,13 +62,6 @@ async def test_unknown_path_is_not_found_as_json(desk: Desk, path: str) -> None:
     assert (answer.status, answer.body["code"]) == (404, 20404)
 
 
-@pytest.mark.parametrize(
-    "path", ["Events", "Statistics", "Workers/Statistics", "TaskQueues/RealTimeStatistics"]
-)
-async def test_operations_of_later_steps_are_not_found(desk: Desk, path: str) -> None:
-    assert (await desk.rest("GET", f"{desk.path}/{path}")).status == 404
-
-
 async def test_method_that_a_path_lacks_is_not_allowed(desk: Desk) -> None:
     for method, path, allowed in (
         ("PUT", desk.path, {"GET", "POST", "DELETE"}),
@@ -207,18 +200,18 @@ async def test_reservation_is_updated_by_status_or_instruction(
     assert (answer.status, answer.body["reservation_status"]) == (200, status)
 
 
-@pytest.mark.parametrize("instruction", ["dequeue", "call", "redirect", "conference", "supervise", "dance"])
-async def test_other_instructions_say_that_they_are_not_offered_yet(desk: Desk, instruction: str) -> None:
+async def test_unknown_instruction_is_refused_by_its_name(desk: Desk) -> None:
     desk.hire("nina")
     task = desk.task()
     [reservation] = task.reservations.values()
     answer = await desk.rest(
         "POST",
         f"{desk.path}/Tasks/{task.sid}/Reservations/{reservation.sid}",
-        data={"Instruction": instruction},
+        data={"Instruction": "dance", "ReservationStatus": "accepted"},
     )
-    assert answer.status == 400
-    assert "not offer it yet" in answer.body["message"]
+    assert (answer.status, answer.body["code"], answer.body["details"]) == (400, 20001, {"log_code": 55555})
+    assert "'dance'" in answer.body["message"]
+    assert reservation.status == "pending"
 
 
 async def test_worker_channel_is_found_by_each_of_its_names(desk: Desk) -> None:

@@ -37,7 +37,7 @@ async def handle(reservation: Reservation) -> None:
     await reservation.reject(activitySid="WA1")  # type: ignore[call-arg]
     reservation.on("completed", print)
     reservation.on("complete", print)  # type: ignore[call-overload]
-    reservation.on("rescinded")(plain)
+    reservation.on("rescinded")(print)
 
 
 @worker.on("activityUpdated")

@@ -1,0 +1,292 @@
+"""``taskrouter-stub explain``: ask a running server why a task is where it is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from taskrouter_worker.terms import RESERVATION_LIVE
+
+__all__ = ["add_explain", "run_explain"]
+
+Json = dict[str, Any]  # Any: the server's answer, whose shape `domain.explain` gives
+
+ROWS: Final = 25
+"""Workers that are shown, unless all are asked for."""
+
+ALL: Final = 15_000
+"""More workers no workspace has."""
+
+SECONDS: Final = 30.0
+"""How long the server may take."""
+
+REACHED, NOT_REACHED, MISUSED, UNREACHABLE, UNKNOWN, REFUSED = range(6)
+"""Exit statuses, as the help explains them."""
+
+_EPILOG: Final = """\
+Credentials come from the environment: {0}ACCOUNT_SID and {0}AUTH_TOKEN, or {0}SIGNING_KEY_SID and
+{0}SIGNING_KEY_SECRET.
+
+Exit status: 0 the worker (without --worker: some worker) has the task or is reserved next; 1 none has
+or is; 2 wrong use; 3 the server cannot be reached or failed; 4 no such task or worker; 5 the credentials
+were refused.
+"""
+
+
+class _Stop(Exception):
+    """There is nothing to show."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def add_explain(commands: Any, environment: str) -> None:  # Any: argparse does not name the type
+    """Add the command to the program's."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="tell why a task is where it is, and why it did not reach a worker",
+        description="Ask a running server why a task is where it is, and why it did not reach a worker.",
+        epilog=_EPILOG.format(environment),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("task_sid", metavar="TASK_SID", help="the task")
+    add("--worker", metavar="WORKER_SID", help="explain it to this worker only")
+    add(
+        "--workspace",
+        metavar="WORKSPACE_SID",
+        default=os.environ.get(f"{environment}WORKSPACE_SID"),
+        help="where the task is; every workspace is tried unless given",
+    )
+    add(
+        "--url",
+        default=os.environ.get(f"{environment}URL", "http://127.0.0.1:8300"),
+        help="the server (default %(default)s)",
+    )
+    add("--all", action="store_true", help=f"show every worker, not only the first {ROWS}")
+    add("--json", action="store_true", help="print the server's answer as JSON")
+
+
+def run_explain(options: argparse.Namespace, environment: str) -> int:
+    """Carry out the command; its exit status."""
+    try:
+        answer = asyncio.run(_ask(options, _credentials(environment)))
+    except _Stop as stop:
+        print(f"taskrouter-stub: {_plain(str(stop))}", file=sys.stderr)
+        return stop.status
+    if options.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _show(answer)
+    return REACHED if any(map(_is_reached, answer["workers"])) else NOT_REACHED
+
+
+def _is_reached(worker: Json) -> bool:
+    return worker["would_be_reserved"] or any(
+        reservation["status"] in RESERVATION_LIVE for reservation in worker["reservations"]
+    )
+
+
+# --- Asking -------------------------------------------------------------------------------------
+
+
+def _credentials(environment: str) -> tuple[str, str]:
+    for name, secret in (("ACCOUNT_SID", "AUTH_TOKEN"), ("SIGNING_KEY_SID", "SIGNING_KEY_SECRET")):
+        given = os.environ.get(environment + name), os.environ.get(environment + secret)
+        if given[0] and given[1]:
+            return given[0], given[1]
+    raise _Stop(
+        MISUSED,
+        f"set {environment}ACCOUNT_SID and {environment}AUTH_TOKEN to what the server was started with, "
+        "or printed when it started",
+    )
+
+
+async def _ask(options: argparse.Namespace, credentials: tuple[str, str]) -> Json:
+    headers = {"Authorization": aiohttp.encode_basic_auth(*credentials)}
+    timeout = aiohttp.ClientTimeout(total=SECONDS)
+    try:
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
+            given = [options.workspace] if options.workspace else None
+            for sid in given or [sid async for sid in _workspaces(http, options.url)]:
+                answer = await _explanation(http, options, sid)
+                if answer is not None:
+                    return answer
+    except aiohttp.InvalidURL:
+        raise _Stop(
+            MISUSED, f"--url {options.url!r} is not an address such as http://127.0.0.1:8300"
+        ) from None
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise _Stop(UNREACHABLE, f"no server answers at {options.url}: {reason}") from None
+    who = f" and worker {options.worker}" if options.worker else ""
+    raise _Stop(UNKNOWN, f"the server knows no task {options.task_sid}{who} in one workspace")
+
+
+async def _workspaces(http: aiohttp.ClientSession, url: str) -> AsyncIterator[str]:
+    page: str | None = f"{url.rstrip('/')}/v1/Workspaces?PageSize=1000"
+    while page:
+        body = await _get(http, page)
+        if body is None:
+            raise _Stop(UNREACHABLE, f"what answers at {url} is no TaskRouter")
+        for workspace in body["workspaces"]:
+            yield workspace["sid"]
+        page = body["meta"]["next_page_url"]
+
+
+async def _explanation(
+    http: aiohttp.ClientSession, options: argparse.Namespace, workspace_sid: str
+) -> Json | None:
+    path = (
+        f"/stub/workspaces/{quote(workspace_sid, safe='')}/tasks/{quote(options.task_sid, safe='')}/explain"
+    )
+    query = f"?Limit={ALL if options.all else ROWS}"
+    query += f"&WorkerSid={quote(options.worker, safe='')}" if options.worker else ""
+    return await _get(http, options.url.rstrip("/") + path + query)
+
+
+async def _get(http: aiohttp.ClientSession, url: str) -> Json | None:
+    """The answer's JSON; None for 404."""
+    async with http.get(url, allow_redirects=False) as response:
+        try:
+            body: Json = await response.json()
+        except (aiohttp.ContentTypeError, ValueError):
+            body = {}
+        match response.status:
+            case 200 if body:
+                return body
+            case 404:
+                return None
+            case 401 | 403:
+                raise _Stop(REFUSED, f"the server refused: {body.get('message', response.status)}")
+            case 400:
+                raise _Stop(MISUSED, f"the server refused: {body.get('message', response.status)}")
+            case status:
+                raise _Stop(UNREACHABLE, f"the server failed with status {status}")
+
+
+# --- Showing ------------------------------------------------------------------------------------
+
+
+def _show(answer: Json) -> None:
+    lines = [(style, _plain(text)) for style, text in _lines(answer)]
+    table = [[_plain(cell) for cell in row] for row in _rows(answer["workers"])]
+    left_out = answer["worker_count"] - len(table)
+    tally = ", ".join(f"{number} by {kind.replace('_', ' ')}" for kind, number in answer["held_back"].items())
+    notes = [f"and {left_out} more workers; --all shows them"] if left_out else []
+    notes += [f"workers held back: {tally}"] if tally and answer["worker_count"] > 1 else []
+    try:
+        from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - part of the extra "server"
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+    except ImportError:
+        for _, text in lines:
+            print(text)
+        for row in table:
+            print(f"  {row[0]}: {row[4]}  (activity {row[1]}, load {row[2]}, place {row[3] or '-'})")
+        for note in notes:
+            print(f"  {note}")
+        return
+    console = Console(highlight=False)
+    for style, text in lines:
+        console.print(Text(text, style=style))
+    shown = Table("Worker", "Activity", "Load", "Place", "Why", box=SIMPLE_HEAD, pad_edge=False)
+    for worker, row in zip(answer["workers"], table, strict=False):
+        style = "green" if _is_reached(worker) else "" if worker["place"] else "yellow"
+        shown.add_row(*(Text(cell, style=style, overflow="fold") for cell in row))
+    if table:
+        console.print(shown)
+    for note in notes:
+        console.print(Text(note, style="dim"))
+
+
+def _lines(answer: Json) -> Iterator[tuple[str, str]]:
+    """What is told about the task, each line with its style."""
+    yield (
+        "bold",
+        f"{answer['task_sid']}  {answer['status']}, priority {answer['priority']}, {answer['age']} s old",
+    )
+    yield "bold cyan", answer["summary"]
+    if answer["routing_target"]:
+        yield "", f"Routed to {answer['routing_target']}"
+    if answer["transfer_to"]:
+        yield "", f"On transfer to {answer['transfer_to']}"
+    if answer["workflow_name"]:
+        yield "", f"Workflow {answer['workflow_name']}"
+    for found in answer["filters"]:
+        yield from _filter_lines(found)
+    if queue := answer["queue"]:
+        activities = ", ".join(f"{number} {name}" for name, number in queue["activities"].items())
+        yield (
+            "",
+            (
+                f"Queue {queue['name']} ({queue['task_order']}, "
+                f"{queue['max_reserved_workers']} reserved at once): "
+                f"{queue['members']} workers match {queue['target_workers'] or 'nothing'}"
+                + (f" ({activities})" if activities else "")
+                + f"; {queue['ahead']} tasks are served before it"
+            ),
+        )
+    for deadline in answer["deadlines"]:
+        at = datetime.fromtimestamp(deadline["at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        yield "", f"In {deadline['seconds']:.0f} s, at {at}: {deadline['text']}"
+
+
+def _filter_lines(found: Json) -> Iterator[tuple[str, str]]:
+    name = "default filter" if found["index"] is None else f"filter {found['index'] + 1}"
+    name += f" ({found['name']})" if found["name"] else ""
+    condition = found["condition"]
+    if condition is None or condition["holds"]:
+        why, style = "takes the task", "green" if found["is_current"] else ""
+    else:
+        why, style = f"does not take it: {_failed(condition['failed'])}", "yellow"
+    yield style, f"  {'→' if found['is_current'] else ' '} {name} {why}"
+    for target in found["targets"]:
+        mark = "→" if target["is_current"] else " "
+        parts = [f"target {target['index'] + 1}: queue {target['queue_name'] or target['queue_sid']}"]
+        for key, label in (("expression", "expression"), ("order_by", "order by"), ("skip_if", "skip if")):
+            parts += [f"{label} {target[key]}"] if target[key] else []
+        if known := target["known_worker"]:
+            parts.append(f"known worker {known['worker_sid'] or 'nobody'} by {known['reference']}")
+        parts += [f"timeout {target['timeout']} s"] if target["timeout"] else []
+        yield style if target["is_current"] else "dim", f"    {mark} " + ", ".join(parts)
+
+
+def _rows(workers: list[Json]) -> Iterator[list[str]]:
+    for worker in workers:
+        why = [worker["verdict"]] if not worker["hindrances"] else []
+        for hindrance in worker["hindrances"]:
+            failed = _failed(hindrance["failed"])
+            why.append(hindrance["text"] + (f": {failed}" if failed else ""))
+        why += [f"{past['status']} ({past['sid']})" for past in worker["reservations"]]
+        yield [
+            worker["name"],
+            worker["activity_name"],
+            f"{worker['channel_active']}/{worker['channel_capacity']}",
+            str(worker["place"] or ""),
+            "; ".join(why),
+        ]
+
+
+def _failed(parts: list[Json]) -> str:
+    told: list[str] = []
+    for part in parts:
+        values = ", ".join(f"{name} is {json.dumps(value)}" for name, value in part["values"].items())
+        told.append(f"{part['text']} where {values}" if values else part["text"])
+    return "; ".join(told)
+
+
+def _plain(text: str) -> str:
+    """Text that does nothing to a terminal: names and attributes are other people's."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
