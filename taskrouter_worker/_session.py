@@ -37,6 +37,7 @@ from .errors import (
 )
 from .events import INIT, Event, decode
 from .resources import InitFields, ReservationFields
+from .terms import SidPrefix, is_sid
 
 __all__ = [
     "Backoff",
@@ -583,7 +584,10 @@ class Session:
         return None
 
     def _identify(self, init: InitFields, token: Token) -> None:
-        if not init.channel_id or not init.workspace_sid:
+        # Both go into the path of every request.
+        if not is_sid(init.channel_id, SidPrefix.WORKER) or not is_sid(
+            init.workspace_sid, SidPrefix.WORKSPACE
+        ):
             raise InvalidMessageError("init names no worker or no workspace", event_type="init")
         known = self._context.known_routes
         if known is None:
