@@ -464,13 +464,15 @@ class Callbacks:
     def _record(self, attempt: _Attempt) -> None:
         request = attempt.request
         if attempt.outcome is not DeliveryOutcome.DELIVERED or attempt.code is not None:
-            # Neither the address nor the answer: both may hold what is nobody's business.
+            # Neither the address nor the answer, nor a refusal that quotes it: they may hold what is
+            # nobody's business.
+            is_answered = attempt.outcome is DeliveryOutcome.DELIVERED
             log.warning(
                 "%s callback of %s (%s): %s%s",
                 request.kind,
                 request.sid,
                 attempt.outcome,
-                attempt.reason,
+                "see its record for what became of the answer" if is_answered else attempt.reason,
                 f" [{attempt.code}]" if attempt.code is not None else "",
             )
         self.deliveries.add(

@@ -59,8 +59,8 @@ class Limits:
     max_task_queues: int = 5_000
     max_workers: int = 15_000
     event_retention_seconds: float = 2_592_000  # 30 days: events, and what statistics count
-    max_events: int = 100_000  # of one workspace; the oldest go first
-    max_counted_events: int = 500_000  # of one workspace: those that cumulative statistics count
+    max_events: int = 50_000  # of one workspace; the oldest go first
+    max_counted_events: int = 250_000  # of one workspace: those that cumulative statistics count
     max_workers_in_statistics: int = 100  # of those that a filter of the workers' statistics finds
     allow_single_tasking: bool = False  # whether multi_task_enabled may be switched off later
     require_call_sid: bool = False  # whether a dequeue needs a task with the attribute call_sid

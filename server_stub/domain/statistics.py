@@ -341,10 +341,9 @@ class Statistics:
             self._open[task.sid] = now
             for scope_sid in now.scopes(workspace_sid):
                 channels = self._tallies.setdefault(scope_sid, {})
-                tally = channels.get(now.channel_sid)
-                if tally is None:
-                    tally = channels[now.channel_sid] = _Tally()
-                tally.add(now)
+                if now.channel_sid not in channels:
+                    channels[now.channel_sid] = _Tally()
+                channels[now.channel_sid].add(now)
 
     def _count_task(self, event: Event, task: Task) -> None:
         queue_sid = task.queue.sid if task.queue else ""

@@ -79,12 +79,12 @@ def test_worker_whom_the_target_does_not_want_is_told_both_sides_of_the_expressi
 def test_everything_in_the_way_is_told_and_the_routers_own_reason_first(desk: Desk) -> None:
     queue = desk.queue(target_workers="cards == true")
     workflow = desk.workflow(
-        rule(target(queue, known_worker_sid="task.agent", expression="worker.level >= task.level"))
+        rule(target(queue, known_worker_sid="task.expert", expression="worker.level >= task.level"))
     )
     nina = desk.worker("nina", activity=desk.offline, capacity=0, level=1)
     for channel in nina.channels.values():
         channel.available = False
-    task = desk.task(workflow, level=2, agent="WK" + "f" * 32)
+    task = desk.task(workflow, level=2, expert="WK" + "f" * 32)
     found = report(desk, task, nina)
     assert kinds(found) == [
         "not_in_queue",
@@ -99,7 +99,7 @@ def test_everything_in_the_way_is_told_and_the_routers_own_reason_first(desk: De
         "the worker's activity is not available (Offline)",
         "the worker's channel is switched off (default)",
         "the worker's channel is at its capacity (0 of 0 on default)",
-        "the workflow target asks for another worker (task.agent is 'WK" + "f" * 32 + "')",
+        "the workflow target asks for another worker (task.expert is 'WK" + "f" * 32 + "')",
         "the workflow target's expression is false for the worker (worker.level >= task.level)",
     ]
     assert found.verdict == found.hindrances[0].text
@@ -230,12 +230,12 @@ def test_next_deadline_is_the_engines_own(desk: Desk) -> None:
 
 def test_known_worker_is_found_by_the_attribute_that_names_it(desk: Desk) -> None:
     queue = desk.queue(target_workers="cards == true")
-    workflow = desk.workflow(rule(target(queue, known_worker_friendly_name="task.agent"), target()))
+    workflow = desk.workflow(rule(target(queue, known_worker_friendly_name="task.expert"), target()))
     nina = desk.worker("nina")
-    task = desk.task(workflow, agent="NINA")
+    task = desk.task(workflow, expert="NINA")
     known = desk.ws.explain(task.sid).filters[0].targets[0].known_worker
     assert known is not None
-    assert (known.key, known.reference, known.value) == ("known_worker_friendly_name", "task.agent", "NINA")
+    assert (known.key, known.reference, known.value) == ("known_worker_friendly_name", "task.expert", "NINA")
     assert (known.worker_sid, known.is_in_queue) == (nina.sid, False)
 
 
@@ -321,7 +321,7 @@ def build(choose: Choose) -> Desk:
     def one_target(*, is_first: bool) -> dict[str, object]:
         keys = {
             "expression": choose([None, None, "worker.level >= task.level", "worker.sid != null"]),
-            "known_worker_friendly_name": choose([None, None, None, "task.agent"]),
+            "known_worker_friendly_name": choose([None, None, None, "task.expert"]),
             "order_by": choose([None, "worker.level DESC"]),
             "skip_if": choose([None, "1==1", "workers.available == 0"]),
             "timeout": choose([None, 10]),
@@ -351,7 +351,7 @@ def build(choose: Choose) -> Desk:
             priority=choose([0, 1, 2]),
             routing_target=choose([None, None, None, queues[0].sid, *list(desk.ws.workers)[:1]]),
             ignore_capacity=choose([None, False]),
-            attributes=json.dumps({"level": choose(range(4)), "agent": choose(["w0", "w9"])}),
+            attributes=json.dumps({"level": choose(range(4)), "expert": choose(["w0", "w9"])}),
         )
         if choose([True, False]):
             desk.settle()

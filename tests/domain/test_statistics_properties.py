@@ -79,7 +79,7 @@ class StatisticsMachine(Commands):
         )
 
     def teardown(self) -> None:
-        if hasattr(self, "desk"):
+        if hasattr(self, "desk"):  # else not even the beginning came about
             for window in self._windows():
                 self.check_totals(window)
 

@@ -539,6 +539,11 @@ async def test_no_secret_and_no_customers_word_is_logged(
     await desk.receiver.wait_for(1)
     desk.run(lambda ws: ws.update_task(task.sid, assignment_status="canceled"))
     await desk.settled()
+    await desk.answered(
+        json_answer({"instruction": "call", "to": "a customer", "from": "1", "url": "http://h"})
+    )
+    assert [d.code for d in desk.deliveries][-1] == 40110
     assert "418" in caplog.text
+    assert "40110" in caplog.text
     for word in ("passw0rd", "s3cret", "customer", desk.server.auth_token):
         assert word not in caplog.text
