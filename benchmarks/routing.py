@@ -84,7 +84,10 @@ class Times:
         found = sorted(ns / 1_000 for ns in nanoseconds)
         percentiles = statistics.quantiles(found, n=100, method="inclusive")
         return cls(
-            len(found), round(statistics.fmean(found), 1), round(percentiles[49], 1), round(percentiles[98], 1)
+            len(found),
+            round(statistics.fmean(found), 1),
+            round(percentiles[49], 1),
+            round(percentiles[98], 1),
         )
 
 
@@ -332,7 +335,9 @@ def measure(mix: Mix, workers: int, waiting: tuple[int, ...], rounds: int, seed:
             world.free_worker()
         task = Times.of([world.route_task() for _ in range(rounds)])
         worker = Times.of([world.free_worker() for _ in range(rounds)])
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1024 if sys.platform == "darwin" else 1
+        )
         results.append(
             Result(
                 mix=mix,

@@ -26,6 +26,8 @@ for package in (server_stub, taskrouter_worker):
     assert importlib.resources.files(package).joinpath("py.typed").is_file()
     for name in package.__all__:
         getattr(package, name)
+for stub in ("_signatures.pyi", "_sync_signatures.pyi"):
+    assert importlib.resources.files(taskrouter_worker).joinpath(stub).is_file()
 print("imported", importlib.metadata.version("taskrouter-worker"))
 """
 

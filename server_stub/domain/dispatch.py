@@ -6,6 +6,10 @@ worker will do for all of them or for none. A bucket is *blocked* while nobody w
 of a worker can open it, so each change looks at the blocked buckets of that worker's pools and at
 nothing else. The free workers of a pool stand in *rosters*, heaps in the order of choice.
 
+Where an expression cannot hold unless two values are equal, such as ``worker.region == task.region``,
+that value is a *mark*: rosters and buckets are kept by it, and pools by the value that their
+expression fixes, as in ``skills HAS "cards"``. So what cannot match is never looked at.
+
 All heaps are lazy: entries that no longer tell the truth are dropped when they reach the top.
 """
 
@@ -20,23 +24,26 @@ from typing import TypeAlias
 
 from taskrouter_worker.terms import QueueOrder
 
-from .expression import Expression
+from .expression import Array, Constant, Expression, Literal, Need, Path, keys_of
 from .model import Activity, Task, TaskChannel, TaskQueue, Worker
 from .routing import (
     Demand,
     KnownKey,
+    Mark,
     Obstacle,
     ServingKey,
     WorkerKey,
     demand_of,
     is_free,
     known_keys,
+    marks_of,
     meets_target,
     obstacle,
     serving_key,
     skips,
     worker_key,
     worker_matches,
+    worker_resolver,
 )
 from .workflow import KnownBy, OrderKey
 
@@ -59,17 +66,35 @@ class Decision:
     workers: tuple[Worker, ...]
 
 
+_Place: TypeAlias = tuple[Path, bool]
+"""Where a value is, and whether it is one of an array's."""
+
+_Entry: TypeAlias = tuple[WorkerKey, Worker]
+
+
 @dataclass(slots=True, eq=False)
 class _Roster:
-    """A pool's free workers for one channel, in one order."""
+    """A pool's free workers for one channel, in one order; if it has a place, one heap for each mark."""
 
     channel: TaskChannel
     order_by: tuple[OrderKey, ...]
+    place: _Place | None
     # Keys of different workers differ: they end in the worker's number.
-    heap: list[tuple[WorkerKey, Worker]] = field(default_factory=list[tuple[WorkerKey, Worker]])
+    heaps: dict[Mark | None, list[_Entry]] = field(default_factory=dict[Mark | None, list[_Entry]])
+    pushed: int = 0  # since it was filled
+
+    def marks(self, worker: Worker) -> tuple[Mark | None, ...]:
+        """The heaps in which the worker belongs."""
+        if self.place is None:
+            return (None,)
+        path, is_array = self.place
+        return marks_of(worker, path, is_array=is_array)
 
     def push(self, worker: Worker) -> None:
-        heapq.heappush(self.heap, (worker_key(worker, self.channel, self.order_by), worker))
+        entry = (worker_key(worker, self.channel, self.order_by), worker)
+        for mark in self.marks(worker):
+            heapq.heappush(self.heaps.setdefault(mark, []), entry)
+            self.pushed += 1
 
 
 _BucketKey: TypeAlias = tuple[str, str, int, KnownKey | None, tuple[str, ...], frozenset[str]]
@@ -82,6 +107,7 @@ class _Bucket:
 
     key: _BucketKey
     sample: Demand  # keeps the target alive whose identity is in the key
+    shelf: _ShelfKey | None  # None: it waits for its routing target
     tasks: dict[str, ServingKey] = field(default_factory=dict[str, ServingKey])
     heap: list[tuple[ServingKey, Task]] = field(default_factory=list[tuple[ServingKey, Task]])
     is_blocked: bool = False
@@ -95,8 +121,8 @@ class _Bucket:
             heapq.heappop(self.heap)
 
 
-_RosterKey: TypeAlias = tuple[str, tuple[OrderKey, ...]]
-_ShelfKey: TypeAlias = tuple[str, KnownKey | None]
+_RosterKey: TypeAlias = tuple[str, tuple[OrderKey, ...], _Place | None]
+_ShelfKey: TypeAlias = tuple[str, KnownKey | Mark | None]
 _Shelf: TypeAlias = dict[_BucketKey, _Bucket]
 
 
@@ -106,6 +132,7 @@ class _Pool:
 
     expression: Expression | None
     looks_at: Fact
+    need: Need | None  # what it is kept by
     members: dict[str, Worker] = field(default_factory=dict[str, Worker])
     counted: dict[str, Activity] = field(
         default_factory=dict[str, Activity]
@@ -113,6 +140,7 @@ class _Pool:
     activities: Counter[Activity] = field(default_factory=Counter[Activity])
     rosters: dict[_RosterKey, _Roster] = field(default_factory=dict[_RosterKey, _Roster])
     buckets: dict[_ShelfKey, _Shelf] = field(default_factory=dict[_ShelfKey, _Shelf])
+    places: Counter[_Place] = field(default_factory=Counter[_Place])  # of the marks of its shelves
     queue_sids: set[str] = field(default_factory=set[str])
 
     def count(self, worker: Worker, activity: Activity | None) -> None:
@@ -139,6 +167,63 @@ def _looks_at(expression: Expression | None) -> Fact:
     return facts
 
 
+def _fixed_need(expression: Expression | None) -> Need | None:
+    """A need whose key is written in the expression, so that it is the same for every worker."""
+    needs = expression.needs if expression else ()
+    return next((need for need in needs if isinstance(need.key, Literal | Array)), None)
+
+
+class _Pools:
+    """All pools, and which of them a worker can belong to."""
+
+    def __init__(self) -> None:
+        self.by_text: dict[str | None, _Pool] = {}  # by the expression's canonical text
+        self._anyone: dict[int, _Pool] = {}  # by identity: those that are kept by no value
+        self._kept: dict[_Place, dict[Constant, dict[int, _Pool]]] = {}
+        self._restless = 0  # how many look at more than attributes
+
+    def add(self, text: str | None, pool: _Pool) -> None:
+        self.by_text[text] = pool
+        self._restless += pool.looks_at is not Fact(0) and pool.looks_at is not Fact.ATTRIBUTES
+        for shelf in self._shelves(pool):
+            shelf[id(pool)] = pool
+
+    def remove(self, pool: _Pool) -> None:
+        self.by_text = {text: kept for text, kept in self.by_text.items() if kept is not pool}
+        self._restless -= pool.looks_at is not Fact(0) and pool.looks_at is not Fact.ATTRIBUTES
+        for shelf in self._shelves(pool):
+            del shelf[id(pool)]
+        if pool.need is None:
+            return
+        place = (pool.need.path, pool.need.is_array)
+        kept = {value: shelf for value, shelf in self._kept[place].items() if shelf}
+        if kept:
+            self._kept[place] = kept
+        else:
+            del self._kept[place]
+
+    def to_ask(self, worker: Worker, facts: Fact) -> Iterator[_Pool]:
+        """The pools that may have to take the worker in once these facts have changed."""
+        if Fact.ATTRIBUTES not in facts and not self._restless:
+            return
+        yield from self._anyone.values()
+        resolve = worker_resolver(worker)
+        for (path, is_array), shelves in self._kept.items():
+            found: dict[int, _Pool] = {}  # two items of an array may lead to the same pool
+            for value in keys_of(resolve(path), is_array=is_array):
+                found |= shelves.get(value, {})
+            yield from found.values()
+
+    def _shelves(self, pool: _Pool) -> list[dict[int, _Pool]]:
+        need = pool.need
+        if need is None:
+            return [self._anyone]
+        values = need.key.items if isinstance(need.key, Array) else (need.key,)
+        by_value = self._kept.setdefault((need.path, need.is_array), {})
+        constants = {value.value for value in values if isinstance(value, Literal)}
+        return [by_value.setdefault(constant, {}) for constant in constants]
+
+
 class Dispatcher:
     """The waiting tasks and the workers, indexed for `next_decision`."""
 
@@ -147,7 +232,7 @@ class Dispatcher:
         self._names: dict[str, Worker] = {}
         self._multi_task = multi_task
         self._first = first
-        self._pools: dict[str | None, _Pool] = {}  # by the expression's canonical text
+        self._pools = _Pools()
         self._pool_of: dict[str, _Pool] = {}  # by task queue SID
         self._pools_of: dict[str, dict[int, _Pool]] = {}  # by worker SID, then by identity
         self._changed: dict[str, Fact] = {}  # by worker SID: not yet looked at
@@ -214,9 +299,10 @@ class Dispatcher:
             self.remove_task(task)
         self.remove_queue(queue)
         text = None if queue.expression is None else str(queue.expression)
-        pool = self._pools.get(text)
+        pool = self._pools.by_text.get(text)
         if pool is None:
-            pool = self._pools[text] = _Pool(queue.expression, _looks_at(queue.expression))
+            pool = _Pool(queue.expression, _looks_at(queue.expression), _fixed_need(queue.expression))
+            self._pools.add(text, pool)
             self._look_at_changes()
             for worker in self._workers.values():
                 if worker.sid in self._pools_of:
@@ -233,19 +319,19 @@ class Dispatcher:
             return
         pool.queue_sids.discard(queue.sid)
         if not pool.queue_sids:
-            self._pools = {text: kept for text, kept in self._pools.items() if kept is not pool}
+            self._pools.remove(pool)
             for worker_sid in pool.members:
                 del self._pools_of[worker_sid][id(pool)]
 
     def channel_changed(self, channel: TaskChannel) -> None:
         """The channel's rule for choosing workers changed, or the channel is gone."""
-        for pool in self._pools.values():
+        for pool in self._pools.by_text.values():
             pool.rosters = {key: kept for key, kept in pool.rosters.items() if kept.channel is not channel}
 
     def set_multi_task(self, enabled: bool) -> None:
         """Switch between one reservation per worker and capacity by channel."""
         self._multi_task = enabled
-        for pool in self._pools.values():
+        for pool in self._pools.by_text.values():
             pool.rosters.clear()
         for bucket in self._buckets.values():
             self._open(bucket)
@@ -410,27 +496,30 @@ class Dispatcher:
         if demand.queue is None:
             return ()
         pool = self._pool_of[demand.queue.sid]
-        roster = self._roster(pool, demand.channel, demand.order_by)
+        mark = demand.mark
+        roster = self._roster(pool, demand.channel, demand.order_by, None if mark is None else mark[:2])
+        heap = roster.heaps.get(mark, [])
         chosen: list[Worker] = []
-        kept: list[tuple[WorkerKey, Worker]] = []
-        while roster.heap and len(chosen) < demand.queue.max_reserved_workers:
-            entry = heapq.heappop(roster.heap)
+        kept: list[_Entry] = []
+        while heap and len(chosen) < demand.queue.max_reserved_workers:
+            entry = heapq.heappop(heap)
             worker = entry[1]
-            if (kept and kept[-1] == entry) or not self._is_true(entry, pool, roster):
+            if (kept and kept[-1] == entry) or not self._is_true(entry, pool, roster, mark):
                 continue
             kept.append(entry)
             if self._obstacle(demand, worker) is None:
                 chosen.append(worker)
         for entry in kept:
-            heapq.heappush(roster.heap, entry)
+            heapq.heappush(heap, entry)
         return tuple(chosen)
 
-    def _is_true(self, entry: tuple[WorkerKey, Worker], pool: _Pool, roster: _Roster) -> bool:
+    def _is_true(self, entry: _Entry, pool: _Pool, roster: _Roster, mark: Mark | None) -> bool:
         key, worker = entry
         return (
             worker.sid in pool.members
             and key == worker_key(worker, roster.channel, roster.order_by)
             and is_free(roster.channel, worker, multi_task=self._multi_task)
+            and (mark is None or mark in roster.marks(worker))
         )
 
     def _named_worker(self, demand: Demand) -> Worker | None:
@@ -465,10 +554,11 @@ class Dispatcher:
             worker_sid = next(iter(self._changed))
             facts = self._changed.pop(worker_sid)
             worker = self._workers[worker_sid]
-            for pool in self._pools.values():
+            present = self._pools_of[worker_sid]
+            for pool in [*present.values(), *self._pools.to_ask(worker, facts)]:
                 if facts & pool.looks_at or (Fact.ATTRIBUTES in facts and worker_sid not in pool.members):
                     self._update_membership(pool, worker)
-            for pool in self._pools_of[worker_sid].values():
+            for pool in present.values():
                 if Fact.ACTIVITY in facts:
                     pool.count(worker, worker.activity)
                 self._offer(pool, worker)
@@ -494,34 +584,36 @@ class Dispatcher:
         for roster in pool.rosters.values():
             if is_free(roster.channel, worker, multi_task=self._multi_task):
                 roster.push(worker)
-                if len(roster.heap) > 2 * len(pool.members) + 64:
+                if roster.pushed > len(pool.members) + 64:
                     self._fill(roster, pool)
         if not pool.buckets:
             return
-        keys: tuple[KnownKey | None, ...] = (None, *known_keys(worker))
+        marks = [mark for path, is_array in pool.places for mark in marks_of(worker, path, is_array=is_array)]
+        keys = (None, *known_keys(worker), *marks)
         for held in worker.channels.values():
             if not is_free(held.task_channel, worker, multi_task=self._multi_task):
                 continue
-            for known in keys:
-                for bucket in pool.buckets.get((held.task_channel.sid, known), {}).values():
+            for key in keys:
+                for bucket in pool.buckets.get((held.task_channel.sid, key), {}).values():
                     if bucket.is_blocked and self._obstacle(demand_of(bucket.head()), worker) is None:
                         self._open(bucket)
 
-    def _roster(self, pool: _Pool, channel: TaskChannel, order_by: tuple[OrderKey, ...]) -> _Roster:
-        key = (channel.sid, order_by)
+    def _roster(
+        self, pool: _Pool, channel: TaskChannel, order_by: tuple[OrderKey, ...], place: _Place | None
+    ) -> _Roster:
+        key = (channel.sid, order_by, place)
         roster = pool.rosters.get(key)
         if roster is None:
-            roster = pool.rosters[key] = _Roster(channel, order_by)
+            roster = pool.rosters[key] = _Roster(channel, order_by, place)
             self._fill(roster, pool)
         return roster
 
     def _fill(self, roster: _Roster, pool: _Pool) -> None:
-        roster.heap = [
-            (worker_key(worker, roster.channel, roster.order_by), worker)
-            for worker in pool.members.values()
-            if is_free(roster.channel, worker, multi_task=self._multi_task)
-        ]
-        heapq.heapify(roster.heap)
+        roster.heaps.clear()
+        for worker in pool.members.values():
+            if is_free(roster.channel, worker, multi_task=self._multi_task):
+                roster.push(worker)
+        roster.pushed = 0
 
     def _bucket_for(self, demand: Demand) -> _Bucket:
         holders = demand.holders
@@ -534,28 +626,46 @@ class Dispatcher:
             key = (queue_sid, demand.channel.sid, place, demand.known, demand.task_values, holders)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = _Bucket(key, demand)
-            for shelf in self._shelves(bucket):
-                shelf[key] = bucket
+            bucket = self._buckets[key] = self._new_bucket(key, demand)
         return bucket
 
-    def _shelves(self, bucket: _Bucket) -> Iterator[dict[_BucketKey, _Bucket]]:
-        demand = bucket.sample
-        if demand.routing_target is not None:
-            yield self._direct.setdefault(demand.routing_target, {})
-        elif demand.queue is not None:
-            pool = self._pool_of[demand.queue.sid]
-            yield pool.buckets.setdefault((demand.channel.sid, demand.known), {})
+    def _new_bucket(self, key: _BucketKey, demand: Demand) -> _Bucket:
+        if demand.routing_target is not None or demand.queue is None:
+            bucket = _Bucket(key, demand, None)
+            if demand.routing_target is not None:
+                self._direct.setdefault(demand.routing_target, {})[key] = bucket
+            return bucket
+        mark = demand.mark if demand.known is None else None
+        # A mark has three parts and a known worker two: they are never taken for each other.
+        shelf_key = (demand.channel.sid, demand.known or mark)
+        bucket = _Bucket(key, demand, shelf_key)
+        pool = self._pool_of[demand.queue.sid]
+        if mark is not None and shelf_key not in pool.buckets:
+            pool.places[mark[:2]] += 1
+        pool.buckets.setdefault(shelf_key, {})[key] = bucket
+        return bucket
 
     def _drop(self, bucket: _Bucket) -> None:
         del self._buckets[bucket.key]
         demand = bucket.sample
-        for shelf in self._shelves(bucket):
-            del shelf[bucket.key]
-            if not shelf and demand.routing_target is not None:
+        if demand.routing_target is not None:
+            waiting = self._direct[demand.routing_target]
+            del waiting[bucket.key]
+            if not waiting:
                 del self._direct[demand.routing_target]
-            elif not shelf and demand.queue is not None:
-                del self._pool_of[demand.queue.sid].buckets[demand.channel.sid, demand.known]
+        elif demand.queue is not None and bucket.shelf is not None:
+            pool = self._pool_of[demand.queue.sid]
+            shelf = pool.buckets[bucket.shelf]
+            del shelf[bucket.key]
+            if shelf:
+                return
+            del pool.buckets[bucket.shelf]
+            mark = bucket.shelf[1]
+            if mark is not None and len(mark) == 3:
+                place = mark[:2]
+                pool.places[place] -= 1
+                if not pool.places[place]:
+                    del pool.places[place]
 
     def _group(self, bucket: _Bucket) -> int:
         queue = bucket.sample.queue

@@ -42,6 +42,7 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Literal",
+    "Need",
     "Node",
     "Not",
     "Operator",
@@ -51,6 +52,7 @@ __all__ = [
     "Resolve",
     "Shortfall",
     "follow",
+    "keys_of",
     "parse",
     "parse_reference",
 ]
@@ -216,6 +218,11 @@ class Expression:
     def __str__(self) -> str:
         return str(self.root)
 
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The comparisons that must hold for the whole to hold, of those that compare for equality."""
+        return tuple(_needs(self.root))
+
     def evaluate(self, resolve: Resolve) -> bool:
         """Whether it holds for the values that `resolve` finds. Never fails on a type."""
         return _holds(self.root, resolve)
@@ -227,6 +234,39 @@ class Expression:
         part of an AND, every part of an OR, and of a NOT the whole.
         """
         return tuple(_shortfalls(self.root, resolve))
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A comparison without which the whole expression cannot hold.
+
+    It says that a reference's value, or, of an array, one of its items, equals `key`; of an array as
+    key, one of its items. So whoever keeps things by their values looks at few of them.
+    """
+
+    path: Path
+    is_array: bool
+    key: Operand
+
+
+def _needs(root: Node) -> Iterator[Need]:
+    match root:
+        case And(operands):
+            for operand in operands:
+                yield from _needs(operand)
+        case Comparison(Reference(path), Operator.IN, Array() as key):
+            yield Need(path, False, key)
+        case Comparison(Reference(path), Operator.HAS, (Literal() | Reference()) as key):
+            yield Need(path, True, key)
+        case Comparison((Literal() | Reference()) as key, Operator.IN, Reference(path)):
+            yield Need(path, True, key)
+        case Comparison((Literal() | Reference()) as left, Operator.EQ, (Literal() | Reference()) as right):
+            if isinstance(left, Reference):
+                yield Need(left.path, False, right)
+            if isinstance(right, Reference):
+                yield Need(right.path, False, left)
+        case _:
+            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +323,16 @@ def follow(value: object, path: Path) -> object:
                 return None
             value = cast("dict[str, object]", value).get(step)  # JSON objects have text keys only
     return value
+
+
+def keys_of(value: object, *, is_array: bool) -> tuple[Constant, ...]:
+    """The keys that a `Need` may have if it holds for this value; one of them promises nothing."""
+    if not is_array:
+        return (cast("Constant", value),) if _is_scalar(value) else ()  # JSON has no other scalars
+    if not isinstance(value, list):
+        return ()
+    items = cast("list[object]", value)  # isinstance cannot tell the type of the items
+    return tuple(dict.fromkeys(cast("Constant", item) for item in items if _is_scalar(item)))
 
 
 def _holds(node: Node, resolve: Resolve) -> bool:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from taskrouter_worker.terms import QueueOrder, SidPrefix, is_sid
 
-from .expression import Expression, Path, Resolve, follow
+from .expression import Array, Constant, Expression, Literal, Need, Path, Reference, Resolve, follow, keys_of
 from .model import Activity, JsonObject, Task, TaskChannel, TaskQueue, Worker
 from .workflow import KnownBy, OrderKey, Target
 
 __all__ = [
     "Demand",
     "KnownKey",
+    "Mark",
     "Obstacle",
     "ServingKey",
     "WorkerKey",
@@ -27,6 +28,7 @@ __all__ = [
     "demand_of",
     "is_free",
     "known_keys",
+    "marks_of",
     "meets_target",
     "obstacle",
     "serving_key",
@@ -48,6 +50,10 @@ WorkerKey: TypeAlias = tuple[tuple[tuple[int, int], ...], int, int]
 
 KnownKey: TypeAlias = tuple[KnownBy, str | None]
 """The known worker a task asks for: by SID or case-folded name; None names nobody."""
+
+
+Mark: TypeAlias = tuple[Path, bool, Constant]
+"""A worker's value that a task asks for: where it is, whether it is one of an array's, and the value."""
 
 
 class Obstacle(StrEnum):
@@ -183,10 +189,26 @@ class Demand:
     @property
     def task_values(self) -> tuple[str, ...]:
         """The task's values in its target's expression: equal ones make equal demands."""
-        if self.target is None or self.target.expression is None:
+        if self.target is None:
             return ()
-        paths = sorted((p for p in self.target.expression.references if p[0] == "task"), key=repr)
-        return tuple(repr(_task_value(self.task, path)) for path in paths)
+        return tuple(repr(_task_value(self.task, path)) for path in self.target.task_paths)
+
+    @property
+    def mark(self) -> Mark | None:
+        """The one value without which no worker will do; None if there is none to look for."""
+        need = self.target.need if self.target else None
+        if need is None:
+            return None
+        match need.key:
+            case Reference(path):
+                value = _task_value(self.task, path)
+            case Literal(constant):
+                value = constant
+            case Array():
+                return None  # more than one value will do
+        if isinstance(value, list | dict):
+            return None  # nothing equals it, and it cannot be looked up
+        return (need.path, need.is_array, cast("Constant", value))  # JSON has no other scalars
 
 
 def demand_of(task: Task) -> Demand:
@@ -217,6 +239,12 @@ def demand_of(task: Task) -> Demand:
 def known_keys(worker: Worker) -> tuple[KnownKey, KnownKey]:
     """The two ways in which a target may name this worker."""
     return (KnownBy.SID, worker.sid), (KnownBy.FRIENDLY_NAME, worker.friendly_name.casefold())
+
+
+def marks_of(worker: Worker, path: Path, *, is_array: bool) -> tuple[Mark, ...]:
+    """The worker's marks at one place: those that tasks may ask for."""
+    value = _worker_value(worker, path[1:])
+    return tuple((path, is_array, key) for key in keys_of(value, is_array=is_array))
 
 
 def meets_target(demand: Demand, worker: Worker) -> Obstacle | None:

@@ -18,7 +18,18 @@ from typing import Final, TypeAlias, TypeVar, cast
 from taskrouter_worker.terms import SidPrefix, is_sid
 
 from .errors import InvalidArgument
-from .expression import Expression, ExpressionError, Path, Resolve, parse, parse_reference
+from .expression import (
+    Array,
+    Expression,
+    ExpressionError,
+    Literal,
+    Need,
+    Path,
+    Reference,
+    Resolve,
+    parse,
+    parse_reference,
+)
 
 __all__ = [
     "MAX_BYTES",
@@ -75,6 +86,14 @@ class Target:
     order_by: tuple[OrderKey, ...] = ()
     skip_if: Expression | None = None  # None: never
     known_worker: KnownWorker | None = None
+    need: Need | None = field(init=False, repr=False, compare=False)
+    task_paths: tuple[Path, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        references = self.expression.references if self.expression else frozenset[Path]()
+        paths = sorted((path for path in references if path[0] == "task"), key=repr)
+        object.__setattr__(self, "task_paths", tuple(paths))
+        object.__setattr__(self, "need", _worker_need(self.expression) if self.expression else None)
 
     @property
     def is_plain(self) -> bool:
@@ -109,6 +128,18 @@ class Step:
     target: Target
     queue_sid: str  # its own, or the one it keeps
     deadline: int | None  # seconds after the filter took the task; None: no deadline
+
+
+def _worker_need(expression: Expression) -> Need | None:
+    """The need by which to look for the worker: what the task tells comes before what is fixed."""
+    needs = [
+        need
+        for need in expression.needs
+        if need.path[0] == "worker" and len(need.path) > 1 and not isinstance(need.key, Array)
+    ]
+    by_task = [need for need in needs if isinstance(need.key, Reference) and need.key.path[0] == "task"]
+    fixed = [need for need in needs if isinstance(need.key, Literal)]
+    return next(iter([*by_task, *fixed]), None)
 
 
 def _steps(owner: Filter) -> Iterator[Step]:

@@ -153,15 +153,17 @@ async def test_a_second_signal_leaves_at_once(server: StubServer) -> None:
     assert len(worker.reservations) == 1
 
 
-async def test_a_signal_while_connecting_ends_the_program() -> None:
+async def test_a_signal_while_connecting_ends_the_program(caplog: pytest.LogCaptureFixture) -> None:
     place = await closed_port()
     worker = Worker("token", eb_server=f"http://{place}", ws_server=f"ws://{place}")
     running = asyncio.create_task(worker.run())
     await worker.wait_for_state("waiting")
+    caplog.set_level("INFO")
     signal_me()
     async with asyncio.timeout(PATIENCE):
         await running
     assert worker.state is SessionState.CLOSED
+    assert "finishing what was accepted" not in caplog.text  # there was nothing to drain
 
 
 async def test_a_drain_that_is_refused_is_logged_and_ends_the_program(

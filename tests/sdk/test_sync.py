@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import queue
@@ -362,6 +363,22 @@ def test_a_failing_handler_becomes_an_error_event(office: RestOffice) -> None:
     assert isinstance(error.__cause__, ZeroDivisionError)
 
 
+def test_a_handler_reads_the_origin_of_its_own_event(office: RestOffice) -> None:
+    worker_sid = office.hire()
+    office.task()
+    worker = SyncWorker(office.token(worker_sid), **office.options())
+    origins: list[str] = []
+    worker.on("reservationCreated", lambda r: origins.append(f"created {r.origin}"))
+    with worker:
+        [reservation] = worker.reservations.values()
+        reservation.on("accepted", lambda r: origins.append(f"accepted {r.origin}"))
+        stream = reservation.stream("accepted")
+        reservation.accept()
+        assert next(stream).origin == "event"
+        assert worker.process_events() == 2  # both happened before either is handled
+    assert origins == ["created snapshot", "accepted event"]
+
+
 def test_a_handler_that_fails_after_the_end_is_logged(
     office: RestOffice, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -452,6 +469,15 @@ def test_calls_that_wait_when_the_worker_ends_are_told(office: RestOffice) -> No
         for call in (waiting, command):
             assert isinstance(call.exception(PATIENCE), TaskRouterError)
         office.server.faults.request = None
+
+
+def test_a_future_that_never_got_its_result_says_that_the_worker_ended(office: RestOffice) -> None:
+    with worker_of(office) as worker:
+        future = worker._thread.submit(asyncio.Event().wait)
+        canceled = worker._thread.submit(asyncio.Event().wait)
+        canceled.cancel()
+    assert isinstance(future.exception(PATIENCE), NotConnectedError)
+    assert canceled.cancelled()
 
 
 def test_after_the_end_and_before_the_start_commands_say_so(office: RestOffice) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
+import jwt
 
 from server_stub import Settings, StubServer
 from server_stub.domain.model import Limits, Task, WorkerChannel
@@ -28,7 +28,6 @@ from taskrouter_worker import (
     SessionDisplacedError,
     SessionState,
     Worker,
-    worker_token,
 )
 from tests.scenarios.journal import History, Journal, differences, stale
 from tests.simulation.network import Network, SimulatedLoop
@@ -36,6 +35,7 @@ from tests.simulation.network import Network, SimulatedLoop
 __all__ = ["Outcome", "simulate"]
 
 FATES = ("complete", "complete the task", "reject", "ignore", "cancel", "wrap and dawdle")
+EPOCH = 1_800_000_000.0
 LENGTH = 100.0  # virtual seconds of faults and tasks
 CALM = 400.0  # virtual seconds to settle afterwards
 LIFETIME = 45  # seconds that a token lives: several are used up
@@ -71,7 +71,7 @@ class _Day:
         self.rng = random.Random(seed)
         self.outcome = Outcome(seed)
         self.network = network
-        self.epoch = float(int(time.time()))
+        self.epoch = EPOCH
         self.clock = _LoopClock(self.epoch)
         self.own_clock = _LoopClock(self.epoch, ahead=self.rng.choice([0.0, 0.0, -40.0, 40.0]))
         self.surprises: list[str] = []
@@ -148,16 +148,18 @@ class _Day:
         self.worker.on("ready", lambda _: self._count_connection())
 
     def token(self, worker_sid: str) -> str:
-        shift = self.clock.now() - time.time()
-        lifetime = LIFETIME + int(shift)  # minted by the clock on the wall, lived by the simulated one
-        return worker_token(
-            account_sid=self.server.account_sid,
-            signing_key_sid=self.server.signing_key_sid,
-            signing_key_secret=self.server.signing_key_secret,
-            workspace_sid=self.server.workspace_sid,
-            worker_sid=worker_sid,
-            lifetime=max(1, lifetime),
-        )
+        """A token by the simulated clock; `worker_token` would take the one on the wall."""
+        now = int(self.clock.now())
+        grant = {"workspace_sid": self.server.workspace_sid, "worker_sid": worker_sid, "role": "worker"}
+        claims = {
+            "iss": self.server.signing_key_sid,
+            "sub": self.server.account_sid,
+            "iat": now,
+            "exp": now + LIFETIME,
+            "grants": {"task_router": grant},
+        }
+        headers = {"cty": "twilio-fpa;v=1"}
+        return jwt.encode(claims, self.server.signing_key_secret, algorithm="HS256", headers=headers)
 
     def _count_connection(self) -> None:
         self.outcome.connections += 1
