@@ -96,6 +96,20 @@ def _parser() -> argparse.ArgumentParser:
         help="how long completed and canceled tasks are kept (default %(default)s)",
     )
     add(
+        "--event-retention",
+        type=_number,
+        default=Limits().event_retention_seconds,
+        metavar="SECONDS",
+        help="how long events are kept, and counted by statistics (default %(default)s)",
+    )
+    add(
+        "--max-events",
+        type=_count,
+        default=Limits().max_events,
+        metavar="NUMBER",
+        help="how many events of a workspace are kept, the latest ones (default %(default)s)",
+    )
+    add(
         "--allowed-host",
         action="append",
         default=[],
@@ -123,6 +137,10 @@ def _number(text: str) -> float:
     return _checked(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
 
 
+def _count(text: str) -> int:
+    return _checked(text, int, lambda value: value >= 0, "a whole number from 0")
+
+
 def _checked(text: str, kind: Callable[[str], T], is_good: Callable[[T], bool], expected: str) -> T:
     try:
         value = kind(text)
@@ -144,7 +162,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         callback_hosts=tuple(options.allow_callbacks_to),
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
-        limits=Limits(retention_seconds=options.retention),
+        limits=Limits(
+            retention_seconds=options.retention,
+            event_retention_seconds=options.event_retention,
+            max_events=options.max_events,
+        ),
         **credentials,
     )
 

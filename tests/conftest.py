@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from server_stub import StubServer
 
 settings.register_profile("normal", deadline=None, max_examples=NORMAL)
-settings.register_profile("long", deadline=None, max_examples=20 * NORMAL)
+settings.register_profile("long", deadline=None, max_examples=5 * NORMAL)
 settings.load_profile("normal")
 
 

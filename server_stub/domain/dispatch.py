@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import TypeAlias
@@ -143,6 +143,11 @@ class _Pool:
     places: Counter[_Place] = field(default_factory=Counter[_Place])  # of the marks of its shelves
     queue_sids: set[str] = field(default_factory=set[str])
 
+    @property
+    def is_restless(self) -> bool:
+        """Whether workers come and go as they work."""
+        return bool(self.looks_at & (Fact.LOAD | Fact.ACTIVITY))
+
     def count(self, worker: Worker, activity: Activity | None) -> None:
         """Count the worker in `activity`, or nowhere, and no longer where it was."""
         previous = self.counted.pop(worker.sid, None)
@@ -184,13 +189,13 @@ class _Pools:
 
     def add(self, text: str | None, pool: _Pool) -> None:
         self.by_text[text] = pool
-        self._restless += pool.looks_at is not Fact(0) and pool.looks_at is not Fact.ATTRIBUTES
+        self._restless += pool.is_restless
         for shelf in self._shelves(pool):
             shelf[id(pool)] = pool
 
     def remove(self, pool: _Pool) -> None:
         self.by_text = {text: kept for text, kept in self.by_text.items() if kept is not pool}
-        self._restless -= pool.looks_at is not Fact(0) and pool.looks_at is not Fact.ATTRIBUTES
+        self._restless -= pool.is_restless
         for shelf in self._shelves(pool):
             del shelf[id(pool)]
         if pool.need is None:
@@ -202,17 +207,16 @@ class _Pools:
         else:
             del self._kept[place]
 
-    def to_ask(self, worker: Worker, facts: Fact) -> Iterator[_Pool]:
-        """The pools that may have to take the worker in once these facts have changed."""
+    def to_ask(self, worker: Worker, facts: Fact) -> dict[int, _Pool]:
+        """The pools that may have to take the worker in once these facts have changed, by identity."""
         if Fact.ATTRIBUTES not in facts and not self._restless:
-            return
-        yield from self._anyone.values()
+            return {}
+        found = dict(self._anyone)
         resolve = worker_resolver(worker)
         for (path, is_array), shelves in self._kept.items():
-            found: dict[int, _Pool] = {}  # two items of an array may lead to the same pool
             for value in keys_of(resolve(path), is_array=is_array):
                 found |= shelves.get(value, {})
-            yield from found.values()
+        return found
 
     def _shelves(self, pool: _Pool) -> list[dict[int, _Pool]]:
         need = pool.need
@@ -555,7 +559,7 @@ class Dispatcher:
             facts = self._changed.pop(worker_sid)
             worker = self._workers[worker_sid]
             present = self._pools_of[worker_sid]
-            for pool in [*present.values(), *self._pools.to_ask(worker, facts)]:
+            for pool in (present | self._pools.to_ask(worker, facts)).values():
                 if facts & pool.looks_at or (Fact.ATTRIBUTES in facts and worker_sid not in pool.members):
                     self._update_membership(pool, worker)
             for pool in present.values():

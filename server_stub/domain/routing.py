@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 
 from taskrouter_worker.terms import QueueOrder, SidPrefix, is_sid
 
-from .expression import Array, Constant, Expression, Literal, Need, Path, Reference, Resolve, follow, keys_of
+from .expression import Array, Constant, Expression, Literal, Path, Resolve, follow, keys_of
 from .model import Activity, JsonObject, Task, TaskChannel, TaskQueue, Worker
 from .workflow import KnownBy, OrderKey, Target
 
@@ -199,13 +199,11 @@ class Demand:
         need = self.target.need if self.target else None
         if need is None:
             return None
-        match need.key:
-            case Reference(path):
-                value = _task_value(self.task, path)
-            case Literal(constant):
-                value = constant
-            case Array():
-                return None  # more than one value will do
+        if isinstance(need.key, Array):
+            return None  # more than one value will do
+        value: object = (
+            need.key.value if isinstance(need.key, Literal) else _task_value(self.task, need.key.path)
+        )
         if isinstance(value, list | dict):
             return None  # nothing equals it, and it cannot be looked up
         return (need.path, need.is_array, cast("Constant", value))  # JSON has no other scalars

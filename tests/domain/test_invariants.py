@@ -44,11 +44,15 @@ EXPRESSIONS = [
     "level > 1",
     "activity_name != 'x' AND level <= 2",
     "worker.channel.chat.assigned_tasks == 0",
+    "activity_name == 'Available' AND level IN [1, 2]",
     "",
 ]
 EXTRA = [
     {},
     {"expression": "worker.level >= task.level"},
+    {"expression": "worker.level == task.level"},
+    {"expression": "task.skill IN worker.skills AND worker.level <= task.level"},
+    {"expression": "worker.level == 2", "order_by": "worker.level DESC"},
     {"known_worker_sid": "task.agent"},
     {"order_by": "worker.level DESC"},
     {"expression": "worker.channel.chat.assigned_tasks == 0"},
@@ -273,7 +277,7 @@ class Commands(RuleBasedStateMachine):
                 activity=None if here else self.desk.offline,
                 capacity=capacity,
                 level=level,
-                skills=["a"] if skilled else [],
+                skills=["a", "b", "a"] if skilled else [],
             )
 
     @rule(
@@ -291,7 +295,9 @@ class Commands(RuleBasedStateMachine):
         self._try(
             "create_task",
             workflow_sid=self._workflow(flow).sid,
-            attributes=json.dumps({"level": level, "agent": self._worker(agent).sid}),
+            attributes=json.dumps(
+                {"level": level, "agent": self._worker(agent).sid, "skill": "ab"[level % 2]}
+            ),
             task_channel=channel,
             priority=priority,
             timeout=timeout,
@@ -411,7 +417,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule(number=index, level=levels, skilled=st.booleans())
     def teach(self, number: int, level: int, skilled: bool) -> None:
-        text = json.dumps({"level": level, "skills": ["a"] if skilled else []})
+        text = json.dumps({"level": level, "skills": ["a", "b", "a"] if skilled else []})
         self._try("update_worker", self._worker(number).sid, attributes=text)
 
     @rule(

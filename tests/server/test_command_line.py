@@ -118,6 +118,14 @@ async def test_signal_ends_sessions_with_a_reason_and_the_process_in_time(number
         assert time.monotonic() - began < 2
 
 
+async def test_option_says_how_many_events_are_kept() -> None:
+    async with serving("--max-events", "3") as (_, reach), aiohttp.ClientSession() as http:
+        auth = aiohttp.encode_basic_auth(reach["account_sid"], reach["auth_token"])
+        url = f"{reach['rest_url']}/v1/Workspaces/{reach['workspace_sid']}/Events"
+        async with http.get(url, headers={"Authorization": auth}) as response:
+            assert len((await response.json())["events"]) == 3
+
+
 async def test_credentials_come_from_options_and_environment() -> None:
     async with serving(
         "--account-sid",
@@ -137,6 +145,8 @@ async def test_credentials_come_from_options_and_environment() -> None:
         (("serve", "--port", "x"), "port"),
         (("serve", "--port", "70000"), "port"),
         (("serve", "--settle-ms", "-1"), "--settle-ms"),
+        (("serve", "--event-retention", "-1"), "--event-retention"),
+        (("serve", "--max-events", "1.5"), "--max-events"),
         (("serve", "--account-sid", "AC1"), "--account-sid"),
         (("serve", "--host", "desk.example"), "--auth-token"),
         (("serve", "--tls-cert", "x.pem"), "--tls-key"),

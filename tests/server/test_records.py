@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from server_stub.domain.history import Window
+from server_stub.domain.statistics import Durations, Totals
+from server_stub.record_views import RecordView
 from taskrouter_worker.clock import ManualClock
+from taskrouter_worker.terms import EventType
+from tests.server.conftest import Open
 from tests.server.raw import Answer, Desk
-
-from .conftest import Open
 
 RESERVATIONS = {
     "reservations_created",
@@ -334,6 +338,69 @@ async def test_worker_has_cumulative_statistics_alone(timed: Desk, clock: Manual
 async def test_statistics_of_what_does_not_exist_are_not_found(desk: Desk, name: str) -> None:
     answer = await desk.rest("GET", f"{desk.path}/{name.format('0' * 32)}")
     assert (answer.status, answer.body["code"]) == (404, 20404)
+
+
+def test_each_number_is_the_count_of_its_own_events() -> None:
+    """Every type of event has a count of its own, so that none can stand in for another."""
+    totals = Totals(
+        events=Counter(
+            {
+                EventType.TASK_CREATED: 1,
+                EventType.TASK_COMPLETED: 2,
+                EventType.TASK_CANCELED: 3,
+                EventType.TASK_DELETED: 4,
+                EventType.TASK_SYSTEM_DELETED: 100,
+                EventType.TASK_QUEUE_ENTERED: 5,
+                EventType.TASK_QUEUE_MOVED: 6,
+                EventType.WORKFLOW_ENTERED: 7,
+                EventType.WORKFLOW_TIMEOUT: 8,
+                EventType.RESERVATION_CREATED: 9,
+                EventType.RESERVATION_ACCEPTED: 10,
+                EventType.RESERVATION_REJECTED: 11,
+                EventType.RESERVATION_TIMEOUT: 12,
+                EventType.RESERVATION_CANCELED: 13,
+                EventType.RESERVATION_RESCINDED: 14,
+            }
+        ),
+        until_accepted=Durations(count=2, total=3_999, min=999, max=3_000),
+        until_canceled=Durations(count=1, total=5_000, min=5_000, max=5_000),
+        in_queue_until_accepted=Durations(count=1, total=7_000, min=7_000, max=7_000),
+    )
+    common = {
+        "start_time": "1970-01-01T00:00:00Z",
+        "end_time": "1970-01-01T00:01:00Z",
+        "avg_task_acceptance_time": 1,
+        "reservations_created": 9,
+        "reservations_accepted": 10,
+        "reservations_rejected": 11,
+        "reservations_timed_out": 12,
+        "reservations_canceled": 13,
+        "reservations_rescinded": 14,
+        "split_by_wait_time": None,
+        "tasks_canceled": 3,
+        "tasks_completed": 2,
+        "tasks_deleted": 104,
+        "tasks_moved": 6,
+        "wait_duration_until_accepted": {"avg": 1, "min": 0, "max": 3, "total": 3},
+        "wait_duration_until_canceled": {"avg": 5, "min": 5, "max": 5, "total": 5},
+    }
+    view, window = RecordView("http://127.0.0.1/v1/Workspaces", 60), Window(0, 60)
+    assert view.workspace_totals(totals, window, combined=False) == {
+        **common,
+        "tasks_created": 1,
+        "tasks_timed_out_in_workflow": 8,
+    }
+    assert view.workflow_totals(totals, window, combined=False) == {
+        **common,
+        "tasks_entered": 7,
+        "tasks_timed_out_in_workflow": 8,
+    }
+    assert view.queue_totals(totals, window, combined=True) == {
+        **common,
+        "avg_task_acceptance_time": 1.9995,
+        "tasks_entered": 5,
+        "wait_duration_in_queue_until_accepted": {"avg": 7, "min": 7, "max": 7, "total": 7},
+    }
 
 
 # --- Events -------------------------------------------------------------------------------------
