@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant
 
 from server_stub import views
 from server_stub.domain.events import Event
-from server_stub.domain.model import Worker
+from server_stub.domain.model import Reservation, Worker
 from taskrouter_worker._commands import Commands as SdkCommands
 from taskrouter_worker._commands import Sender
 from taskrouter_worker._context import Context
@@ -45,6 +45,10 @@ class FollowedDesk(NaiveDesk):
             frame = views.event_frame(self.ws, event, self.time)
             decoded = decode(frame.data)
             assert decoded is not None
+            if isinstance(event.resource, Reservation):  # its state at that moment, not that of a later one
+                assert isinstance(decoded.payload, ReservationFields)
+                assert decoded.payload.reservation_status == event.resource.status
+                assert decoded.payload.version == event.resource.version
             for worker_sid in event.worker_sids:
                 client = self.clients.get(worker_sid)
                 if client is not None:
