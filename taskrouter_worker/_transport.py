@@ -143,8 +143,9 @@ class Transport:
         }
         if request.version is not None:
             headers["If-Match"] = request.version
+        http = self._http()
         try:
-            async with self._http().post(
+            async with http.post(
                 self._url,
                 data=body,
                 headers=headers,
@@ -159,6 +160,15 @@ class Transport:
         except TimeoutError as error:
             raise RequestTimeoutError(
                 f"no answer to {request.method} {request.path} within {self._timeout.total:g} s",
+                method=request.method,
+                path=request.path,
+            ) from error
+        except (AssertionError, RuntimeError) as error:
+            if not http.closed:
+                raise
+            # aiohttp's own complaint when its session is closed under a request.
+            raise NetworkError(
+                f"{request.method} {request.path} was cut off: the connections were closed meanwhile",
                 method=request.method,
                 path=request.path,
             ) from error

@@ -316,3 +316,22 @@ async def test_an_answer_of_the_wrong_shape_is_a_server_error() -> None:
         with pytest.raises(ServerError, match="cannot be understood"):
             await commands.fetch(COMMAND, msgspec.json.Decoder(list[int]))
         await transport.close()
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_closing_at_any_step_of_a_request_is_a_network_error(steps: int) -> None:
+    never = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        await never.wait()
+        return web.json_response({"payload": {}})
+
+    async with http_server(answer) as url:
+        transport = Transport(url)
+        sending = asyncio.create_task(transport.send(READ, TOKEN))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await transport.close()
+        with pytest.raises(NetworkError):
+            await sending
+        never.set()
