@@ -250,8 +250,8 @@ class World:
         attributes = worker.parsed_attributes
         skills, languages, level = attributes["skills"], attributes["languages"], attributes["level"]
         assert isinstance(skills, list)  # noqa: S101 - as hired
-        assert isinstance(languages, list)  # noqa: S101
-        assert isinstance(level, int)  # noqa: S101
+        assert isinstance(languages, list)  # noqa: S101 - as hired
+        assert isinstance(level, int)  # noqa: S101 - as hired
         queue = 0 if self.mix == "easy" else int(self.random.choice(skills)[1:])
         place = self.random.choice(self.places[queue])
         return self.workspace.create_task(

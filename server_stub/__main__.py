@@ -222,10 +222,10 @@ def _banner(server: StubServer) -> None:
     rows = [(labels[name], value) for name, value in _reach(server).items()]
     try:
         from rich.box import ROUNDED  # noqa: PLC0415 - part of the extra "server"
-        from rich.console import Console  # noqa: PLC0415
-        from rich.panel import Panel  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Console  # noqa: PLC0415 - the same
+        from rich.panel import Panel  # noqa: PLC0415 - the same
+        from rich.table import Table  # noqa: PLC0415 - the same
+        from rich.text import Text  # noqa: PLC0415 - the same
     except ImportError:
         print("A local TaskRouter is running. Ctrl-C stops it.")
         for label, value in rows:

@@ -256,7 +256,8 @@ class StubServer:
         return self._callbacks.deliveries
 
     def _url(self, scheme: str) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+        host = everywhere.get(self.settings.host, self.settings.host)
         shown = f"[{host}]" if ":" in host else host
         return f"{scheme}{'s' if self.settings.tls_cert else ''}://{shown}:{self._port}"
 

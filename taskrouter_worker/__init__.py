@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .errors import (
         AuthenticationError,
         ConnectionFailedError,
-        ConnectionLostError,
         EndedOtherwiseError,
         HandlerError,
         InvalidMessageError,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
         StreamOverflowError,
         TaskRouterError,
         TokenError,
-        TokenExpiredError,
         TokenProviderError,
         VersionConflictError,
     )
@@ -66,7 +64,6 @@ __all__ = [
     "AuthenticationError",
     "Channel",
     "ConnectionFailedError",
-    "ConnectionLostError",
     "Disconnect",
     "DisconnectCause",
     "EndedOtherwiseError",
@@ -101,7 +98,6 @@ __all__ = [
     "TaskRouterError",
     "TaskStatus",
     "TokenError",
-    "TokenExpiredError",
     "TokenProviderError",
     "TransferMode",
     "TransferStatus",

@@ -5,11 +5,9 @@
     TaskRouterError
     ├── TokenError                 the token cannot be used
     │   ├── InvalidTokenError      malformed, refused, or without the needed grant
-    │   ├── TokenExpiredError      it was good once
     │   └── TokenProviderError     the application's own source of tokens failed
     ├── SignalingError             the websocket
     │   ├── ConnectionFailedError  it could not be opened
-    │   ├── ConnectionLostError    it ended
     │   ├── SessionDisplacedError  another session of the worker took its place
     │   └── InvalidMessageError    a frame that makes no sense
     ├── RequestError               one HTTP exchange with the event bridge
@@ -34,7 +32,6 @@ from __future__ import annotations
 __all__ = [
     "AuthenticationError",
     "ConnectionFailedError",
-    "ConnectionLostError",
     "EndedOtherwiseError",
     "HandlerError",
     "InvalidMessageError",
@@ -52,7 +49,6 @@ __all__ = [
     "StreamOverflowError",
     "TaskRouterError",
     "TokenError",
-    "TokenExpiredError",
     "TokenProviderError",
     "VersionConflictError",
 ]
@@ -73,10 +69,6 @@ class TokenError(TaskRouterError):
 
 class InvalidTokenError(TokenError):
     """The token is malformed, was refused, or lacks the grant that is needed."""
-
-
-class TokenExpiredError(TokenError):
-    """The token's lifetime is over."""
 
 
 class TokenProviderError(TokenError):
@@ -107,23 +99,6 @@ class ConnectionFailedError(SignalingError):
     def retryable(self) -> bool:
         """All but a refusal by status 401 or 403."""
         return self.status not in (401, 403)
-
-
-class ConnectionLostError(SignalingError):
-    """The websocket ended, or fell silent.
-
-    Attributes:
-        code: the close code, None if there was none.
-    """
-
-    def __init__(self, message: str, *, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-    @property
-    def retryable(self) -> bool:
-        """Always."""
-        return True
 
 
 class SessionDisplacedError(SignalingError):

@@ -115,11 +115,6 @@ class WorkerChannel:
             return 0
         return max(0, (self.configured_capacity - self.active) * 100 // self.configured_capacity)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another reservation fits: the switch is on and the load is below capacity."""
-        return self.available and self.active < self.configured_capacity
-
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Worker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,15 @@ def test_importing_pure_modules_loads_no_network_library(modules: tuple[str, ...
         timeout=60,
     ).stdout.split()
     assert {"aiohttp", "websockets"}.isdisjoint(name.partition(".")[0] for name in loaded)
+
+
+def test_every_error_is_raised_or_caught_somewhere() -> None:
+    """An error that nothing raises promises what nobody keeps."""
+    source = "\n".join(
+        module.read_text()
+        for module in PACKAGE.glob("*.py")
+        if module.name not in ("errors.py", "__init__.py")
+    )
+    bases = {"TokenError"}  # for `except` clauses of applications
+    unused = [name for name in errors.__all__ if not re.search(rf"\b{name}\b", source)]
+    assert set(unused) <= bases
