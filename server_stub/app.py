@@ -167,7 +167,6 @@ class StubServer:
         self._chronicle = Chronicle(settings.limits)
         self._runtime = Runtime(
             self.account,
-            clock=clock,
             publish=self._publish,
             deleted=self._forget,
             publish_callbacks=self._publish_callbacks,

@@ -247,7 +247,7 @@ def _list_reservations(call: Call) -> object:
     worker = workspace.worker(call.sids["worker"])
     active = call.args.get("active", False)
     chosen: list[Reservation] = worker.live_reservations if active else list(worker.reservations.values())
-    now = call.runtime.now()
+    now = call.workspace.now()
     page = call.page(chosen, lambda r: views.reservation_fields(workspace, r, now), lambda r: r.sid)
     if active:
         complete = call.show(SnapshotPart.RESERVATIONS, worker.sid)
@@ -258,7 +258,7 @@ def _list_reservations(call: Call) -> object:
 
 def _fetch_reservation(call: Call) -> object:
     reservation = call.workspace.reservation(call.sids["reservation"], worker_sid=call.sids["worker"])
-    return views.reservation_fields(call.workspace, reservation, call.runtime.now())
+    return views.reservation_fields(call.workspace, reservation, call.workspace.now())
 
 
 def _update_reservation(call: Call) -> object:
@@ -281,7 +281,7 @@ def _update_reservation(call: Call) -> object:
 
 
 def _update_worker_participant(call: Call) -> object:
-    parameters, now = call.taken(*_WORKER_PARTICIPANT), call.runtime.now()
+    parameters, now = call.taken(*_WORKER_PARTICIPANT), call.workspace.now()
     return call.runtime.run(
         call.workspace,
         lambda ws: views.reservation_fields(
@@ -295,7 +295,7 @@ def _participant_of_task(change: Callable[..., Task]) -> Callable[[Call], object
 
     def handle(call: Call) -> object:
         call.workspace.worker(call.sids["worker"])
-        now, parameters = call.runtime.now(), call.taken(*_HOLD)
+        now, parameters = call.workspace.now(), call.taken(*_HOLD)
         if parameters:
             call.args["parameters"] = parameters
         return call.runtime.run(
@@ -324,7 +324,7 @@ def _update_transfer(call: Call) -> object:
 def _create_task(call: Call) -> object:
     args = call.args
     by_sid, by_name = args.pop("task_channel_sid", None), args.pop("task_channel_name", None)
-    now = call.runtime.now()
+    now = call.workspace.now()
     return call.runtime.run(
         call.workspace,
         lambda ws: views.task_fields(ws, ws.create_task(task_channel=by_sid or by_name, **args), now),
@@ -333,11 +333,11 @@ def _create_task(call: Call) -> object:
 
 def _fetch_task(call: Call) -> object:
     task = call.workspace.task(call.sids["task"])
-    return views.task_fields(call.workspace, task, call.runtime.now())
+    return views.task_fields(call.workspace, task, call.workspace.now())
 
 
 def _update_task(call: Call) -> object:
-    sid, now = call.sids["task"], call.runtime.now()
+    sid, now = call.sids["task"], call.workspace.now()
     return call.runtime.run(
         call.workspace,
         lambda ws: views.task_fields(ws, ws.update_task(sid, if_match=call.if_match, **call.args), now),

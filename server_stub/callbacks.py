@@ -390,7 +390,9 @@ class Callbacks:
 
     async def _send(self, request: _Request, url: str, *, is_fallback: bool = False) -> _Attempt:
         """Send a request within its time. Never fails: what went wrong is in the attempt."""
-        attempt = _Attempt(request=request, url=url, is_fallback=is_fallback, at=self._runtime.now())
+        attempt = _Attempt(
+            request=request, url=url, is_fallback=is_fallback, at=self._runtime.now(request.workspace_sid)
+        )
         if (refusal := self._refusal(url)) is not None:
             attempt.outcome, attempt.reason = DeliveryOutcome.REFUSED, refusal
             return attempt

@@ -147,7 +147,8 @@ class Rest:
 
         operation, sids = _find(request.method, path)
         pairs, args = await _arguments(request, operation)
-        base, now = f"{request.scheme}://{request.host}/v1/Workspaces", self._runtime.now()
+        base = f"{request.scheme}://{request.host}/v1/Workspaces"
+        now = self._runtime.now(sids[0] if sids else None)
         try:
             call = Call(
                 runtime=self._runtime,

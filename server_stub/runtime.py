@@ -14,8 +14,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from taskrouter_worker.clock import Clock
-
 from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.telephony import StatusCallback
@@ -63,7 +61,6 @@ class Runtime:
 
     Args:
         account: the workspaces.
-        clock: their time.
         publish: told of the events of each command.
         deleted: told of each workspace that was deleted.
         publish_callbacks: told of the status callbacks that instructions asked for.
@@ -73,22 +70,21 @@ class Runtime:
         self,
         account: Account,
         *,
-        clock: Clock,
         publish: Publish,
         deleted: Callable[[Workspace], None],
         publish_callbacks: PublishCallbacks | None = None,
     ) -> None:
         self.account = account
-        self._clock = clock
         self._publish = publish
         self._deleted = deleted
         self._publish_callbacks = publish_callbacks
         self._timers: dict[str, _Timer] = {}
         self._closed = False
 
-    def now(self) -> float:
-        """The present moment of the workspaces' clock, in epoch seconds."""
-        return self._clock.now()
+    def now(self, workspace_sid: str | None = None) -> float:
+        """The present moment in epoch seconds: by that workspace's clock, or else by the account's."""
+        workspace = None if workspace_sid is None else self.account.workspaces.get(workspace_sid)
+        return (self.account if workspace is None else workspace).now()
 
     def workspace(self, sid: str) -> Workspace:
         """The workspace of that SID, with every deadline that is due carried out.
@@ -142,7 +138,7 @@ class Runtime:
     def settle(self, workspace: Workspace) -> None:
         """Carry out every deadline that is due by now, each as a command of its own."""
         due = workspace.next_deadline()
-        if due is None or due > self._clock.now():
+        if due is None or due > workspace.now():
             return
         delay = _MIN_DELAY
         while True:
@@ -200,7 +196,7 @@ class Runtime:
             if timer.due <= due:
                 return  # it fires early, finds nothing, and is armed anew: cheaper than a new timer each time
             timer.handle.cancel()
-        wait = min(max(due - self._clock.now(), delay), _MAX_DELAY)
+        wait = min(max(due - workspace.now(), delay), _MAX_DELAY)
         handle = asyncio.get_running_loop().call_later(wait, self._fire, workspace)
         self._timers[workspace.sid] = _Timer(due, handle)
 

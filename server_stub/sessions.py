@@ -283,7 +283,7 @@ class Sessions:
                 if outbox is None:
                     continue
                 if frame is None:
-                    frame = event_frame(workspace, event, self._runtime.now())
+                    frame = event_frame(workspace, event, workspace.now())
                 outbox.push(frame)
 
     def hold(self, worker_sid: str | None) -> Hold:

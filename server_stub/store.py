@@ -21,7 +21,7 @@ class Account:
     ) -> None:
         self.sid = sid
         self.workspaces: dict[str, Workspace] = {}
-        self._now = now
+        self.now = now
         self._sids = sids
         self._limits = limits
 
@@ -45,18 +45,23 @@ class Account:
         multi_task_enabled: bool = True,
         template: WorkspaceTemplate = WorkspaceTemplate.NONE,
         prioritize_queue_order: QueueOrder = QueueOrder.FIFO,
+        now: Callable[[], float] | None = None,
+        sids: Callable[[str], str] | None = None,
     ) -> Workspace:
         """A new workspace with what its template holds.
+
+        `now` and `sids` give it a time and SIDs of its own, in place of the account's.
 
         Raises:
             InvalidArgument: a value is out of its range; nothing was made.
         """
+        sids = sids or self._sids
         workspace = Workspace(
-            sid=self._sids(SidPrefix.WORKSPACE),
+            sid=sids(SidPrefix.WORKSPACE),
             account_sid=self.sid,
             friendly_name=friendly_name,
-            now=self._now,
-            sids=self._sids,
+            now=now or self.now,
+            sids=sids,
             limits=self._limits,
             template=template,
             multi_task_enabled=multi_task_enabled,

@@ -96,7 +96,7 @@ class WorkspaceState:
         self.transfers: dict[str, Transfer] = {}
         self.seq = 0  # the last recorded event's
         self.new_sid = sids
-        self._now = now
+        self.now = now
         self._moment = self.date_created
         self._numbers = 0
         self._drafts: list[_Draft] = []
@@ -171,7 +171,7 @@ class WorkspaceState:
     def moment(self) -> float:
         """The time of the command under way, in epoch seconds: the same from its first change on."""
         if not self._drafts and not self._touched:
-            self._moment = self._now()
+            self._moment = self.now()
         return self._moment
 
     def next_number(self) -> int:

@@ -26,7 +26,7 @@ class House:
     def __init__(self, clock: Clock) -> None:
         self.published: list[list[EventType]] = []
         self.account = Account(sid="AC" + "0" * 32, now=clock.now, sids=SeededSids(7), limits=Limits())
-        self.runtime = Runtime(self.account, clock=clock, publish=self._publish, deleted=lambda _: None)
+        self.runtime = Runtime(self.account, publish=self._publish, deleted=lambda _: None)
         self.workspace = self.account.create_workspace(friendly_name="desk", template=WorkspaceTemplate.FIFO)
         self.runtime.adopt(self.workspace)
         available = next(a for a in self.workspace.activities.values() if a.available)
