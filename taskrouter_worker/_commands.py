@@ -13,7 +13,14 @@ import msgspec
 from ._requests import Request
 from ._token import Token
 from ._token_keeper import TokenKeeper
-from .errors import AuthenticationError, NotConnectedError, RateLimitedError, RequestError, ServerError
+from .errors import (
+    AuthenticationError,
+    NotConnectedError,
+    RateLimitedError,
+    RequestError,
+    ServerError,
+    TokenProviderError,
+)
 from .resources import DECODE_ERRORS
 
 __all__ = ["CommandObserver", "Commands", "Sender"]
@@ -67,7 +74,7 @@ class Commands:
         Raises:
             NotConnectedError: the worker is closed.
             RequestError: the last attempt's failure. A refused token (401) is replaced once, if there
-                is a token provider.
+                is a token provider; if that fails, its error is the `__cause__`.
         """
         if self.observer is None:
             return await self._send(request, repeatable=repeatable)
@@ -86,9 +93,14 @@ class Commands:
                 return await self._transport.send(request, token)
             except AuthenticationError as error:
                 # Nothing was carried out. If another token is there, or can be had, it is tried once.
-                if replaced or error.status != UNAUTHORIZED or not await self._tokens.replace(token):
+                if replaced or error.status != UNAUTHORIZED:
                     raise
-                replaced = True
+                try:
+                    replaced = await self._tokens.replace(token)
+                except TokenProviderError as reason:
+                    raise error from reason
+                if not replaced:
+                    raise
             except RequestError as error:
                 if not (request.is_read or repeatable) or not error.retryable or attempt >= READ_ATTEMPTS - 1:
                     raise

@@ -47,7 +47,7 @@ EventName = TypeVar("EventName", bound=str)
 H = TypeVar("H", bound=Handler)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each emission, and that would double its cost
 class _Emission:
     source: object
     args: tuple[object, ...]
@@ -125,9 +125,32 @@ class Dispatcher:
         """Wait until no handler runs and no emission is left to be made."""
         await self._idle.wait()
 
+    async def begun(self) -> None:
+        """Wait until every handler of the emissions so far has begun.
+
+        Raises:
+            NotConnectedError: the worker has closed, or closes first.
+        """
+        future = self.expect()
+
+        def reached() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        try:
+            self.emit(reached)
+            await future
+        finally:
+            self.waiting.discard(future)
+
     def called_from_handler(self) -> bool:
         """Whether the caller is, directly or not, a coroutine handler of this dispatcher."""
         return _inside_handler.get() is self
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether an emission would have to wait for a handler that has not begun, or for its turn."""
+        return bool(self._unstarted or self._queue)
 
     def emit(self, deliver: Callable[[], None]) -> None:
         """Make an emission, after every handler that was scheduled before has begun.
@@ -135,7 +158,7 @@ class Dispatcher:
         `deliver` looks up the listeners when it is called: the handler of an event may still be
         about to register those of the next one.
         """
-        if self._unstarted or self._queue:
+        if self.must_wait:
             self._queue.append((contextvars.copy_context(), deliver))
             self._idle.clear()
         else:
@@ -294,12 +317,16 @@ class Emitter(Generic[EventName]):
         return bool(listeners)
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
-        self._dispatcher.emit(functools.partial(self._deliver, event, args, origin))
+        if self._dispatcher.must_wait:
+            self._dispatcher.emit(functools.partial(self._deliver, event, args, origin))
+        else:
+            self._deliver(event, args, origin)
 
     def _deliver(self, event: str, args: tuple[object, ...], origin: Origin) -> None:
-        for emitter in (self, *args):
-            if isinstance(emitter, Emitter):
-                emitter._origin = origin
+        self._origin = origin
+        for arg in args:
+            if arg is not self and isinstance(arg, Emitter):
+                arg._origin = origin
         if self._emitter is not None:
             token = _emission.set(_Emission(self, args, origin))
             try:

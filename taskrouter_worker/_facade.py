@@ -258,7 +258,11 @@ class LoopThread:
         """Have a handler called where the application wants it, in the context of its event."""
         shown = tuple(self.show(arg) for arg in args)
         context = contextvars.copy_context()
-        self._deliver(lambda: context.run(self._handle, source, event, handler, shown))
+        try:
+            self._deliver(lambda: context.run(self._handle, source, event, handler, shown))
+        except Exception:
+            # A window that is gone, as a rule. No `error` event: it would take the same way, for ever.
+            logger.exception("deliver raised: a handler of %r is not called", event)
 
     def _handle(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
         began = time.perf_counter()

@@ -21,7 +21,7 @@ from ._context import Context
 from ._emitter import Dispatcher
 from ._signaling import Connection, Disconnect, DisconnectCause
 from ._snapshot import SnapshotTaker
-from ._state import Model, Notification, Snapshot
+from ._state import TRANSFER_ENDS, Model, Notification, Snapshot
 from ._token import Token
 from ._token_keeper import TokenKeeper
 from .clock import Clock
@@ -30,13 +30,14 @@ from .errors import (
     ConnectionFailedError,
     InvalidMessageError,
     InvalidTokenError,
+    NotConnectedError,
     SessionDisplacedError,
     SignalingError,
     TaskRouterError,
     TokenProviderError,
 )
 from .events import INIT, Event, decode
-from .resources import InitFields, ReservationFields
+from .resources import InitFields, ReservationFields, TransferFields
 from .terms import SidPrefix, is_sid
 
 __all__ = [
@@ -139,6 +140,7 @@ class _Attempt:
         "live",
         "opened",
         "reached_init",
+        "reader",
         "ready_at",
         "scope",
         "token",
@@ -152,6 +154,7 @@ class _Attempt:
         self.reached_init = False
         self.ready_at: float | None = None
         self.connection: Connection | None = None
+        self.reader: _Reader | None = None  # from `init` on
         self.error: TaskRouterError | None = None
         self.disconnect: Disconnect | None = None
         self.scope = anyio.CancelScope()
@@ -162,6 +165,16 @@ class _Attempt:
     def silent_for(self) -> float:
         """Seconds since the last frame."""
         return 0.0 if self.connection is None else self.connection.silent_for()
+
+    async def caught_up(self) -> bool:
+        """Wait until what the peer sent up to now is applied; False if the connection is no good for it."""
+        if self.connection is None or self.reader is None or not self.live.is_set():
+            return False
+        if not await self.connection.round_trip():
+            return False
+        if not self.reader.synchronised.is_set():
+            await _first(self.reader.synchronised, self.ended)
+        return self.reader.synchronised.is_set()
 
 
 class Session:
@@ -233,6 +246,25 @@ class Session:
         """Wait until the state is another."""
         await self._changed.wait()
 
+    async def caught_up(self) -> None:
+        """Wait until a live connection has applied all that its peer had sent when it was asked.
+
+        If the connection ends meanwhile, the next one is asked: its snapshot tells what was missed.
+
+        Raises:
+            NotConnectedError: the session has ended.
+        """
+        while self.state is not SessionState.CLOSED:
+            attempt = self._current
+            if attempt is None or not attempt.live.is_set():
+                await self.state_change()
+            elif await attempt.caught_up():
+                return
+            else:
+                await attempt.ended.wait()
+                await asyncio.sleep(0)  # the loop of connections sees to it next
+        raise NotConnectedError("the session has ended")
+
     def close(self) -> None:
         """End the session soon; nothing comes after it."""
         self._closing = True
@@ -274,6 +306,7 @@ class Session:
                 # It may have ended by itself a moment ago, untold.
                 ours = Disconnect(message="SDK Disconnect", cause=DisconnectCause.CLIENT)
                 self._left(current, current.disconnect or ours)
+            self._current = None
             raise
 
     async def _follow(self, tasks: anyio.abc.TaskGroup) -> None:
@@ -413,7 +446,7 @@ class Session:
 
     @staticmethod
     def _is_refusal(error: TaskRouterError | None) -> bool:
-        return isinstance(error, InvalidTokenError | AuthenticationError)
+        return isinstance(error, InvalidTokenError)
 
     async def _pause(self, attempts: int, *, expired: bool) -> None:
         """Wait until it is time for another connection."""
@@ -431,6 +464,8 @@ class Session:
 
     def _left(self, attempt: _Attempt, disconnect: Disconnect, *, will_reconnect: bool = False) -> None:
         attempt.told = True
+        if disconnect.cause is DisconnectCause.RESYNCHRONISE:
+            self._model.doubt_ends()
         self._note_gap(attempt)
         logger.info(
             "disconnected: %s (%s%s)",
@@ -464,7 +499,9 @@ class Session:
         if isinstance(error, InvalidTokenError):
             return error
         if isinstance(error, AuthenticationError) and not self._expired_with(attempt):
-            return error
+            refused = InvalidTokenError(f"the token was refused: {error}")
+            refused.__cause__ = error
+            return refused
         if isinstance(error, ConnectionFailedError) and not error.retryable:
             return InvalidTokenError(f"the websocket was refused: {error}")
         if attempt.disconnect is not None:
@@ -558,7 +595,7 @@ class Session:
             self.set_state(SessionState.READY)
             return first
 
-        await _Reader(
+        attempt.reader = _Reader(
             connection,
             model=self._model,
             events=self._events,
@@ -566,7 +603,8 @@ class Session:
             take=take,
             live=live,
             announced=lambda: attempt.announced,
-        ).run()
+        )
+        await attempt.reader.run()
 
     async def _await_init(self, connection: Connection) -> InitFields | None:
         while (frame := await connection.receive()) is not None:
@@ -635,6 +673,7 @@ class _Reader:
         self._live = live  # told at each snapshot; whether it is the worker's first
         self._announced = announced  # whether the application is to hear of this connection
         self._held: list[Event] | None = []  # None: events are applied as they come
+        self.synchronised = asyncio.Event()  # set while nothing is held
         self._lost_one = False  # an event that could not be read while a snapshot was being taken
         self._resyncs = 0
         self._told_ready = False
@@ -682,6 +721,7 @@ class _Reader:
         """An event of a known type could not be read: only a fresh snapshot tells what it said."""
         if self._held is None:
             self._held = []
+            self.synchronised.clear()
             self._resyncs += 1
             tasks.start_soon(self._synchronise, name="snapshot")
         else:
@@ -709,6 +749,11 @@ class _Reader:
         # What was pushed on this connection is told as it came, not as something missed.
         pushed = {e.payload.sid for e in held if isinstance(e.payload, ReservationFields)}
         snapshot.missed = [fields for fields in snapshot.missed if fields.sid not in pushed]
+        snapshot.pushed_ends = {
+            e.payload.sid: e.payload
+            for e in held
+            if isinstance(e.payload, TransferFields) and e.type in TRANSFER_ENDS
+        }
         first = self._live()
         notifications = self._model.reconcile(snapshot, first=first)
         if not self._told_ready:
@@ -719,3 +764,4 @@ class _Reader:
             self._events.notify(notification)
         for event in held:
             self._apply(event)
+        self.synchronised.set()

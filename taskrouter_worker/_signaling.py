@@ -18,11 +18,13 @@ from urllib.parse import urlencode, urlsplit
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.protocol import State
 
 from ._endpoints import shown_url
 from ._token import Token
 from ._version import __version__
 from .errors import ConnectionFailedError
+from .recording import Recorder
 
 __all__ = ["Connection", "Disconnect", "DisconnectCause", "Signaling"]
 
@@ -95,6 +97,7 @@ class Signaling:
         offline_if_disconnected: `setWorkerOfflineIfDisconnected`, None to leave it to the service.
         ssl_context: for wss; None for the platform's default.
         proxy: True for the environment's proxies, None for none, or a URL.
+        recorder: writes down what happens.
     """
 
     def __init__(
@@ -104,8 +107,10 @@ class Signaling:
         offline_if_disconnected: bool | None,
         ssl_context: ssl.SSLContext | None,
         proxy: str | Literal[True] | None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._url = url
+        self._recorder = recorder
         self._offline_if_disconnected = offline_if_disconnected
         self._ssl = ssl_context if urlsplit(url).scheme == "wss" else None
         self._proxy: str | Literal[True] | None = proxy
@@ -120,10 +125,16 @@ class Signaling:
         # Any: what websockets passes on to asyncio; `ssl=None` would be refused for wss.
         options: dict[str, Any] = {} if self._ssl is None else {"ssl": self._ssl}
         try:
-            return await self._open(uri, options)
+            connection = await self._open(uri, options)
         # ImportError and ValueError: a proxy that the environment names and the library cannot use.
         except (OSError, EOFError, ImportError, ValueError, WebSocketException) as error:
             failure = self._failure(error)
+        else:
+            if self._recorder is not None:
+                connection.record(self._recorder, token, urlsplit(uri).query)
+            return connection
+        if self._recorder is not None:
+            self._recorder.refused(token.reveal(), status=failure.status)
         # Not raised inside `except`: it would keep the other as its context, and the library's errors
         # hold the URL, and with it the token.
         raise failure
@@ -189,6 +200,9 @@ class Connection:
         self._heard = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
         self._cause: tuple[DisconnectCause, str] | None = None
+        self._recorder: Recorder | None = None
+        self._recorded_as = 0
+        self._received = 0
 
     async def __aenter__(self) -> Self:
         self._watchdog = self._loop.call_later(SILENCE_SECONDS, self._watch)
@@ -202,6 +216,7 @@ class Connection:
     ) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
+        self._record_end()
         # Cancellation must not leave the socket open; close() is bounded by CLOSE_SECONDS itself.
         with anyio.CancelScope(shield=True):
             await self._websocket.close()
@@ -211,9 +226,52 @@ class Connection:
         try:
             frame = await self._websocket.recv(decode=False)
         except ConnectionClosed:
+            self._record_end()
             return None
+        if self._recorder is not None:
+            self._recorder.frame(self._recorded_as, frame)
         self._heard = self._loop.time()
+        self._received += 1
         return frame
+
+    async def round_trip(self) -> bool:
+        """Wait until `receive` has returned all that the peer sent before it answers a ping of now.
+
+        Somebody else must be receiving meanwhile, and do nothing between two frames but handle them.
+
+        Returns:
+            False if the connection ended first.
+        """
+        try:
+            await (await self._websocket.ping())
+        except ConnectionClosed:
+            return False
+        # The library queues frames before the pong for the reader, and wakes it first. So one pass of the
+        # loop without a frame tells that nothing is queued any more.
+        received = -1
+        while received != self._received:
+            received = self._received
+            await asyncio.sleep(0)
+        return True
+
+    def record(self, recorder: Recorder, token: Token, query: str) -> None:
+        """Write down what happens from now on."""
+        self._recorder = recorder
+        self._recorded_as = recorder.opened(token.reveal(), query)
+
+    def _record_end(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        cause, reason, code = self.end()
+        lost = cause is DisconnectCause.SILENCE or (code == 1006 and self._cause is None)
+        ours = self._cause is not None or self._websocket.state is State.OPEN
+        recorder.closed_connection(
+            self._recorded_as,
+            by=None if lost else "client" if ours else "server",
+            code=None if lost or ours else code,
+            reason="" if ours else reason,
+        )
 
     def silent_for(self) -> float:
         """Seconds since the latest frame, or since the opening."""

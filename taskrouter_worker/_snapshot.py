@@ -104,6 +104,7 @@ class SnapshotTaker:
 
                 async def reservations() -> None:
                     snapshot.known_before = frozenset(self._model.reservations)
+                    snapshot.transfers_before = self._model.open_transfers()
                     snapshot.reservations = await self._all_pages(routes.active_reservations, _RESERVATIONS)
 
                 await _together(activities, channels, reservations)

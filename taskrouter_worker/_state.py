@@ -11,62 +11,37 @@ Three rules make it right whatever the network does:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
 
 from ._context import Context
-from ._emitter import Emitter, Origin
+from ._emitter import Origin
+from ._notes import Notification, Snapshot
 from .activity import Activity
 from .channel import Channel
 from .events import Event
-from .reservation import Reservation
+from .reservation import Reservation, ReservationEvent
 from .resources import (
+    UNSET,
     ActivityFields,
-    AnyReservationFields,
     ReservationFields,
     TaskFields,
     TransferFields,
     WorkerChannelFields,
     WorkerFields,
 )
-from .terms import RESERVATION_ENDED, RESERVATION_LIVE, EventType
+from .terms import RESERVATION_ENDED, RESERVATION_LIVE, EventType, TransferStatus
+from .transfer import OutgoingTransfer
 
-__all__ = ["Model", "Notification", "Snapshot"]
+__all__ = ["TRANSFER_ENDS", "Model", "Notification", "Snapshot"]
 
 AFTERLIFE_SECONDS: Final = 5.0
 """How long task events still reach the task of an ended reservation, as in the JavaScript SDK."""
 
 REMEMBERED_ENDS: Final = 1_000
 """Ended reservations and transfers remembered by SID, so that a late duplicate does not bring one back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """One emission to be made: `event` on `target`; None stands for the worker itself."""
-
-    target: Emitter[Any] | None  # Any: each kind of object has its own event names
-    event: str
-    args: tuple[object, ...]
-    origin: Origin = "event"
-
-
-@dataclass(slots=True, kw_only=True)
-class Snapshot:
-    """What the service shows of the worker at the start of a session."""
-
-    worker: WorkerFields
-    activities: list[ActivityFields] = field(default_factory=list[ActivityFields])
-    channels: list[WorkerChannelFields] = field(default_factory=list[WorkerChannelFields])
-    reservations: list[ReservationFields] = field(default_factory=list[ReservationFields])  # the active ones
-    known_before: frozenset[str] | None = None
-    """What was held as live when the active reservations were asked for; None for everything."""
-    ends: dict[str, AnyReservationFields | None] = field(
-        default_factory=dict[str, AnyReservationFields | None]
-    )
-    """Reservations that were live before and are not any more; None: the service forgot them."""
-    missed: list[ReservationFields] = field(default_factory=list[ReservationFields])
-    """Reservations that began and ended within the gap."""
 
 
 _RESERVATION_STATUS: Final[dict[str, str]] = {
@@ -86,12 +61,12 @@ _TASK_EVENT: Final[dict[str, str]] = {
     EventType.TASK_CANCELED: "canceled",
 }
 
-_TRANSFER_EVENT: Final[dict[str, str]] = {
-    EventType.TASK_TRANSFER_ATTEMPT_FAILED: "attemptFailed",
-    EventType.TASK_TRANSFER_COMPLETED: "completed",
-    EventType.TASK_TRANSFER_FAILED: "failed",
-    EventType.TASK_TRANSFER_CANCELED: "canceled",
+TRANSFER_ENDS: Final[dict[str, str]] = {
+    EventType.TASK_TRANSFER_COMPLETED: TransferStatus.COMPLETE,
+    EventType.TASK_TRANSFER_FAILED: TransferStatus.FAILED,
+    EventType.TASK_TRANSFER_CANCELED: TransferStatus.CANCELED,
 }
+"""Events that end a transfer, and how."""
 
 
 class Model:
@@ -112,6 +87,7 @@ class Model:
         self._by_task: dict[str, list[Reservation]] = {}  # those in their afterlife included
         self._afterlife: OrderedDict[str, tuple[float, Reservation]] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._doubted: set[str] = set()  # those of them that the service may have taken back
         self._told: WorkerFields | None = None  # the worker as the application was last told
         self._floor = -1  # worker events up to this version are part of a snapshot
         self._told_at: dict[str, int] = {}  # by event type: the version last told
@@ -153,6 +129,14 @@ class Model:
             and not reservation._known_end()
         ]
 
+    def open_transfers(self) -> frozenset[str]:
+        """The outgoing transfers of live reservations whose end was not told."""
+        return frozenset(
+            transfer.sid
+            for reservation in self.reservations.values()
+            for transfer in reservation.task.transfers._open()
+        )
+
     def knows(self, sid: str) -> bool:
         """Whether the application was told of this reservation, or is about to be."""
         return sid in self.reservations or sid in self._ended
@@ -173,7 +157,7 @@ class Model:
         for sid, reservation in list(self.reservations.items()):
             # One that was told of meanwhile, by another connection, is newer than the snapshot.
             if sid not in active and (snapshot.known_before is None or sid in snapshot.known_before):
-                notes += self._catch_up_end(reservation, snapshot.ends.get(sid))
+                notes += self._catch_up_end(reservation, snapshot)
         for fields in sorted(snapshot.missed, key=_by_creation):
             if not self.knows(fields.sid):
                 notes += self._missed(fields, origin)
@@ -181,9 +165,11 @@ class Model:
         for fields in sorted(active.values(), key=_by_creation):
             known = self.reservations.get(fields.sid)
             if known is not None:
-                known._merge(fields)
-                notes += self._catch_up(known)
-            elif fields.sid not in self._ended:
+                # What began after the list was made must not be replaced by what the list shows.
+                known._merge(msgspec.structs.replace(fields, active_outgoing_task_transfer=UNSET))
+                transfers = self._ended_transfers(known, snapshot, shown=fields)
+                notes += self._catch_up(known, transfers=transfers + self._shown_transfer(known, fields))
+            elif fields.sid not in self._ended or self._lives_again(fields.sid, snapshot):
                 new.append(self._insert(fields, floor=True))
         for reservation in new:
             # A reservation that was accepted before this program started is no news to anybody who
@@ -192,8 +178,9 @@ class Model:
             if reservation.status == "pending" or not first:
                 notes.append(Notification(None, "reservationCreated", (reservation,), origin))
             steps = reservation._advance_to(reservation.status)
+            transfers = self._shown_transfer(reservation, active[reservation.sid])
             if not first:
-                notes += [Notification(reservation, step, (reservation,), origin) for step in steps]
+                notes += _in_order(reservation, steps, transfers)
         return notes
 
     def _take_worker(self, fields: WorkerFields, *, first: bool) -> list[Notification]:
@@ -241,23 +228,63 @@ class Model:
             notes += [Notification(channel, event, (channel,), "resync") for event in channel._untold()]
         return notes
 
-    def _catch_up_end(self, reservation: Reservation, end: AnyReservationFields | None) -> list[Notification]:
+    def _catch_up_end(self, reservation: Reservation, snapshot: Snapshot) -> list[Notification]:
+        end = snapshot.ends.get(reservation.sid)
         if end is not None:
             reservation._merge_any(end)
             if end.reservation_status in RESERVATION_LIVE:
                 # The list did not show it, and it lives: the list was taken at another moment.
                 return self._catch_up(reservation)
         status = reservation.status if reservation.status in RESERVATION_ENDED else "unknown"
-        return self._catch_up(reservation, status)
+        return self._catch_up(reservation, status, self._ended_transfers(reservation, snapshot))
 
-    def _catch_up(self, reservation: Reservation, status: str | None = None) -> list[Notification]:
+    def _catch_up(
+        self, reservation: Reservation, status: str | None = None, transfers: Iterable[Notification] = ()
+    ) -> list[Notification]:
         notes = self._task_catch_up(reservation)
-        notes += [
-            Notification(reservation, step, (reservation,), "resync")
-            for step in reservation._advance_to(status or reservation.status)
-        ]
+        notes += _in_order(reservation, reservation._advance_to(status or reservation.status), transfers)
         if reservation.outcome is not None:
             self._retire(reservation)
+        return notes
+
+    def _ended_transfers(
+        self, reservation: Reservation, snapshot: Snapshot, shown: ReservationFields | None = None
+    ) -> list[Notification]:
+        """The ends of outgoing transfers that a snapshot does not show any more.
+
+        Args:
+            reservation: theirs.
+            snapshot: where it was looked for.
+            shown: the reservation there; None if it ended, and its transfers with it.
+        """
+        active = None if shown is None else shown.active_outgoing_task_transfer
+        notes: list[Notification] = []
+        for transfer in reservation.task.transfers._open():
+            pushed = snapshot.pushed_ends.get(transfer.sid)
+            if shown is None:
+                if pushed is not None:
+                    transfer._replace(pushed)  # its event comes too late to be told in order
+            elif (
+                (isinstance(active, TransferFields) and active.sid == transfer.sid)
+                or (snapshot.transfers_before is not None and transfer.sid not in snapshot.transfers_before)
+                or pushed is not None  # told as it came
+            ):
+                continue
+            notes += self._announced(reservation, transfer, "resync")
+            notes += self._transfer_ended(transfer, None, "resync")
+        return notes
+
+    def _shown_transfer(self, reservation: Reservation, fields: ReservationFields) -> list[Notification]:
+        """What a snapshot tells of the outgoing transfer that it shows."""
+        shown = fields.active_outgoing_task_transfer
+        if not isinstance(shown, TransferFields) or shown.sid in self._ended:
+            return []
+        transfer = reservation.task._outgoing(shown)
+        notes = self._announced(reservation, transfer, "resync")
+        if isinstance(shown.transfer_failed_reason, str) and transfer._attempt_failed(shown):
+            notes.append(Notification(transfer, "attemptFailed", (transfer,), "resync"))
+        if shown.transfer_status in TRANSFER_ENDS.values():
+            notes += self._transfer_ended(transfer, None, "resync")
         return notes
 
     def _task_catch_up(self, reservation: Reservation) -> list[Notification]:
@@ -377,17 +404,28 @@ class Model:
             return []
         if fields.sid in self._ended:
             return []  # late: there may be another transfer by now
-        task = reservation.task
-        known = task.transfers.outgoing
+        transfer = reservation.task._outgoing(fields)
         if event_type == EventType.TASK_TRANSFER_INITIATED:
-            news = known is None or known.sid != fields.sid or not known._announced
-            outgoing = task._outgoing(fields)
-            outgoing._announced = True
-            return [Notification(task, "transferInitiated", (outgoing,))] if news else []
-        outgoing = task._outgoing(fields)
+            return self._announced(reservation, transfer, "event")
+        notes = self._announced(reservation, transfer, "resync")  # if its start never came
         if event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED:
-            self._remember_end(fields.sid)
-        return [Notification(outgoing, _TRANSFER_EVENT[event_type], (outgoing,))]
+            notes += self._transfer_ended(transfer, TRANSFER_ENDS[event_type], "event")
+        elif transfer._attempt_failed(fields):
+            notes.append(Notification(transfer, "attemptFailed", (transfer,)))
+        return notes
+
+    def _announced(
+        self, reservation: Reservation, transfer: OutgoingTransfer, origin: Origin
+    ) -> list[Notification]:
+        if not transfer._announce():
+            return []
+        return [Notification(reservation.task, "transferInitiated", (transfer,), origin)]
+
+    def _transfer_ended(
+        self, transfer: OutgoingTransfer, outcome: str | None, origin: Origin
+    ) -> list[Notification]:
+        self._remember_end(transfer.sid)
+        return [Notification(transfer, event, (transfer,), origin) for event in transfer._end(outcome)]
 
     def _reservation_failed(self, payload: dict[str, object]) -> list[Notification]:
         sid = payload.get("sid")
@@ -433,10 +471,29 @@ class Model:
         self._afterlife[reservation.sid] = (self._now() + AFTERLIFE_SECONDS, reservation)
         self._remember_end(reservation.sid)
 
+    def doubt_ends(self) -> None:
+        """The server asks for a fresh start: its state may have gone back to what was before some ends.
+
+        A snapshot asked for from now on may show them as live again. A late event alone may not.
+        """
+        self._doubted.update(self._ended)
+
+    def _lives_again(self, sid: str, snapshot: Snapshot) -> bool:
+        known_before = snapshot.known_before
+        if sid not in self._doubted or known_before is None or sid in known_before:
+            return False  # the list may have been made before the end
+        self._doubted.discard(sid)
+        del self._ended[sid]
+        if sid in self._afterlife:
+            self._end_afterlife(sid, self._afterlife[sid][1])
+        return True
+
     def _remember_end(self, key: str) -> None:
         self._ended[key] = None
+        self._doubted.discard(key)
         while len(self._ended) > REMEMBERED_ENDS:
-            self._ended.popitem(last=False)
+            forgotten, _ = self._ended.popitem(last=False)
+            self._doubted.discard(forgotten)
 
     def _bury(self) -> None:
         now = self._now()
@@ -444,11 +501,14 @@ class Model:
             sid, (until, reservation) = next(iter(self._afterlife.items()))
             if until > now:
                 break
-            del self._afterlife[sid]
-            siblings = self._by_task[reservation.task.sid]
-            siblings.remove(reservation)
-            if not siblings:
-                del self._by_task[reservation.task.sid]
+            self._end_afterlife(sid, reservation)
+
+    def _end_afterlife(self, sid: str, reservation: Reservation) -> None:
+        del self._afterlife[sid]
+        siblings = self._by_task[reservation.task.sid]
+        siblings.remove(reservation)
+        if not siblings:
+            del self._by_task[reservation.task.sid]
 
 
 _STATUS_OF_STEP: Final = {
@@ -460,6 +520,15 @@ _STATUS_OF_STEP: Final = {
     "canceled": "canceled",
     "rescinded": "rescinded",
 }
+
+
+def _in_order(
+    reservation: Reservation, steps: list[ReservationEvent], transfers: Iterable[Notification]
+) -> list[Notification]:
+    """A reservation's steps after a gap. A transfer begins after the acceptance and ends before the rest."""
+    notes = [Notification(reservation, step, (reservation,), "resync") for step in steps]
+    accepted = 1 if steps[:1] == ["accepted"] else 0
+    return [*notes[:accepted], *transfers, *notes[accepted:]]
 
 
 def _by_creation(fields: ReservationFields) -> tuple[float, str]:

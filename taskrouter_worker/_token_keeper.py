@@ -124,6 +124,7 @@ class TokenKeeper:
                 logger.warning("the token expires: give a new one to update_token()")
             if self.events is not None:
                 self.events.token_expired()
+        self._reschedule()  # the service may have ended it long before its time
 
     def server_now(self) -> float:
         """What the server's clock shows, in epoch seconds; our own where it never told."""
@@ -215,12 +216,8 @@ class TokenKeeper:
         loop = asyncio.get_running_loop()
         if lifetime is not None:
             usable = max(0.0, lifetime - EXPIRY_MARGIN)
-            self._expiry = loop.call_later(usable, self._expire)
+            self._expiry = loop.call_later(usable, self.ran_out)
             self._refresh_at = loop.time() + usable * random.uniform(*REFRESH_SHARE)  # noqa: S311 - spreads load
-        self._reschedule()
-
-    def _expire(self) -> None:
-        self.ran_out()
         self._reschedule()
 
     def _reschedule(self) -> None:

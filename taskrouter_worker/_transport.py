@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import logging
 import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -25,11 +29,15 @@ from .errors import (
     ServerError,
     VersionConflictError,
 )
+from .recording import Exchange, Recorder
 from .resources import DECODE_ERRORS
 
 __all__ = ["REQUEST_SECONDS", "SharedSession", "Transport"]
 
 logger = logging.getLogger(__name__)
+
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds: what is said to take longer than a day is a mistake of somebody's."""
 
 REQUEST_SECONDS = 15.0
 """For the whole exchange, body included; the JavaScript SDK's figure."""
@@ -55,12 +63,10 @@ class SharedSession:
 
     Args:
         max_connections: connections at a time; requests beyond wait for one.
-        proxy: as for `Transport`.
     """
 
-    def __init__(self, *, max_connections: int, proxy: str | Literal[True] | None) -> None:
+    def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
-        self._trust_env = proxy is True
         self._session: aiohttp.ClientSession | None = None
         self.closed = False
 
@@ -69,7 +75,6 @@ class SharedSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
-                trust_env=self._trust_env,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
@@ -91,6 +96,7 @@ class Transport:
         ssl_context: for https; None for the platform's default.
         proxy: True for the environment's proxies, None for none, or a URL.
         timeout: seconds for a whole exchange.
+        recorder: writes down what happens.
     """
 
     def __init__(
@@ -101,12 +107,16 @@ class Transport:
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | Literal[True] | None = True,
         timeout: float = REQUEST_SECONDS,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._url = url
         self._session = session
         self._owned: aiohttp.ClientSession | None = None
         self._ssl: ssl.SSLContext | Literal[True] = ssl_context or True
-        self._proxy = proxy
+        # A session of the caller's decides about the environment itself.
+        self._ask_environment = proxy is True and not isinstance(session, aiohttp.ClientSession)
+        self._proxy = proxy if isinstance(proxy, str) else None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def close(self) -> None:
@@ -121,6 +131,19 @@ class Transport:
         Raises:
             RequestError: by status, see `taskrouter_worker.errors`.
         """
+        if self._recorder is None:
+            return await self._send(request, token, None)
+        with self._recorder.request(
+            request.method,
+            request.path,
+            request.params,
+            token=token.reveal(),
+            api_version=request.api_version,
+            if_match=request.version,
+        ) as exchange:
+            return await self._send(request, token, exchange)
+
+    async def _send(self, request: Request, token: Token, exchange: Exchange | None) -> bytes:
         body = _encode(
             {
                 "url": request.path,
@@ -150,13 +173,16 @@ class Transport:
                 data=body,
                 headers=headers,
                 ssl=self._ssl,
-                proxy=self._proxy if isinstance(self._proxy, str) else None,
+                proxy=self._proxy,
                 timeout=self._timeout,
                 allow_redirects=False,  # the body holds the token: it goes nowhere else
             ) as response:
                 text = await response.read()
                 status = response.status
                 retry_after = response.headers.get("Retry-After")
+                date = response.headers.get("Date")
+                if exchange is not None:
+                    exchange.answered(status, text, retry_after)
         except TimeoutError as error:
             raise RequestTimeoutError(
                 f"no answer to {request.method} {request.path} within {self._timeout.total:g} s",
@@ -184,7 +210,7 @@ class Transport:
             logger.debug("%s %s: %s", request.method, request.path, status)
             if 200 <= status < 300:
                 return self._payload(text, request, status)
-            raise self._refusal(text, request, status, retry_after)
+            raise self._refusal(text, request, status, _retry_after(retry_after, date))
         # Not raised inside `except`: the proxy error's own text shows the proxy's password.
         raise NetworkError(
             f"{request.method} {request.path} failed: the proxy answered with status {proxy_status}",
@@ -207,7 +233,7 @@ class Transport:
         return payload or b"null"
 
     def _refusal(
-        self, text: bytes, request: Request, status: int, retry_after: str | None
+        self, text: bytes, request: Request, status: int, retry_after: float | None
     ) -> RequestInvalidError | ServerError:
         try:
             failure = _decode_failure(text)
@@ -220,15 +246,14 @@ class Transport:
         if status == 412:
             message += "; it changed meanwhile: fetch_latest_version(), then decide again"
         if status == 429:
-            seconds = _seconds(retry_after)
-            when = "wait a little" if seconds is None else f"wait {seconds:g} s"
+            when = "wait a little" if retry_after is None else f"wait {retry_after:g} s"
             return RateLimitedError(
                 f"{message}; {when} before the next request",
                 method=method,
                 path=path,
                 status=status,
                 code=code,
-                retry_after=seconds,
+                retry_after=retry_after,
             )
         kinds = {
             401: AuthenticationError,
@@ -241,19 +266,54 @@ class Transport:
         return kind(message, method=method, path=path, status=status, code=code)
 
     def _http(self) -> aiohttp.ClientSession:
+        if self._ask_environment:
+            self._ask_environment = False
+            self._proxy = _environments_proxy(self._url)
         if isinstance(self._session, SharedSession):
             return self._session.get()
         if self._session is not None:
             return self._session
         if self._owned is None:
-            self._owned = aiohttp.ClientSession(
-                trust_env=self._proxy is True, cookie_jar=aiohttp.DummyCookieJar()
-            )
+            self._owned = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._owned
 
 
-def _seconds(text: str | None) -> float | None:
+def _environments_proxy(url: str) -> str | None:
+    """The proxy that the environment names for `url`, None for none.
+
+    Asked once: aiohttp's own way asks again for each request, in a thread, and reads ~/.netrc too, whose
+    credentials have no business in requests that carry a token.
+    """
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _retry_after(text: str | None, date: str | None) -> float | None:
+    """Seconds of a `Retry-After`, a number or an HTTP date, between 0 and `MAX_RETRY_AFTER`.
+
+    Args:
+        text: the header, None if there was none.
+        date: the answer's own `Date`: the moment to count a date from, whatever the clock here says.
+    """
+    if text is None:
+        return None
     try:
-        return max(0.0, float(text)) if text is not None else None
+        seconds = float(text)
     except ValueError:
-        return None  # an HTTP date: rare, and not worth guessing at
+        moment = _http_date(text)
+        if moment is None:
+            return None
+        now = (_http_date(date) if date is not None else None) or datetime.now(UTC)
+        seconds = (moment - now).total_seconds()
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # of numbers that no date has
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -408,7 +408,7 @@ class TransferView:
 
     @property
     def status(self) -> str:
-        """``initiated``, ``complete``, ``failed`` or ``canceled``."""
+        """``initiated``, ``complete``, ``failed`` or ``canceled``; see `OutgoingTransfer` for ``unknown``."""
         return self._fields.transfer_status
 
     @property

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 from ._requests import pascal_case
 
 if TYPE_CHECKING:
+    import os
     import ssl
+    from collections.abc import Callable
 
     import aiohttp
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ._token_keeper import TokenProvider
     from ._transport import SharedSession
     from .clock import Clock
+    from .recording import Recorder
     from .telemetry import Telemetry
     from .worker import LogLevel
 
@@ -90,6 +93,7 @@ class WorkerOptions(TypedDict, total=False):
     proxy: str | Literal[True] | None
     http_session: aiohttp.ClientSession | SharedSession | None
     telemetry: Telemetry | None
+    record: str | os.PathLike[str] | Callable[[str], object] | Recorder | None
     clock: Clock | None
 
 

@@ -119,9 +119,11 @@ class WorkerPool:
             raise TypeError(f"start_jitter must be a number of seconds, got {start_jitter!r}")
         if not start_jitter >= 0:
             raise ValueError(f"start_jitter must be 0 or more seconds, got {start_jitter!r}")
+        if "record" in options:
+            raise TypeError("a recording is of one worker: give `record` to add(), not to the pool")
         self._shared: SharedSession | None = None
         if options.get("http_session") is None:
-            self._shared = SharedSession(max_connections=max_connections, proxy=options.get("proxy", True))
+            self._shared = SharedSession(max_connections=max_connections)
             options["http_session"] = self._shared
         self._options = options
         self._start_jitter = start_jitter

@@ -310,15 +310,20 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
 
     def _merge(self, fields: ReservationFields) -> None:
         """Take the fields of an event or a snapshot, unless they are older than what is held."""
-        if fields.version >= self._fields.version:
+        current = fields.version >= self._held.version
+        if current:
             self._held = fields
         self.task._merge(fields.task)
+        if current:
+            self.task._caught_up()
         self._merge_transfers(fields)
 
     def _merge_short(self, fields: ShortReservationFields) -> None:
         """Take what an answer shows; what it leaves out stays."""
         if fields.version < self._fields.version:
             return
+        if fields.version > self._fields.version:
+            self.task._expect_news()
         timeout = fields.reservation_timeout
         self._held = msgspec.structs.replace(
             self._fields,
@@ -336,6 +341,7 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
             )
         if isinstance(fields.task, TaskFields):
             self.task._merge(fields.task)
+            self.task._caught_up()
 
     def _merge_transfers(self, fields: ReservationFields) -> None:
         incoming = fields.task_transfer

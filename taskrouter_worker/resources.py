@@ -46,7 +46,7 @@ Epoch = float | int | None
 T = TypeVar("T")
 
 
-class InitFields(msgspec.Struct, kw_only=True, frozen=True):
+class InitFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """The payload of `init`, the first frame of each session."""
 
     channel_id: str  # the worker's SID
@@ -55,7 +55,7 @@ class InitFields(msgspec.Struct, kw_only=True, frozen=True):
     token_lifetime: float | int | None = None  # milliseconds from this frame
 
 
-class WorkerFields(msgspec.Struct, kw_only=True, frozen=True):
+class WorkerFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A worker."""
 
     sid: str
@@ -72,7 +72,7 @@ class WorkerFields(msgspec.Struct, kw_only=True, frozen=True):
     version: int
 
 
-class ActivityFields(msgspec.Struct, kw_only=True, frozen=True):
+class ActivityFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """An activity of the workspace. It carries no version."""
 
     sid: str
@@ -84,7 +84,7 @@ class ActivityFields(msgspec.Struct, kw_only=True, frozen=True):
     date_updated: Epoch
 
 
-class WorkerChannelFields(msgspec.Struct, kw_only=True, frozen=True):
+class WorkerChannelFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A worker's capacity on one task channel."""
 
     sid: str
@@ -103,7 +103,7 @@ class WorkerChannelFields(msgspec.Struct, kw_only=True, frozen=True):
     version: int | UnsetType = UNSET  # in events only
 
 
-class TransferFields(msgspec.Struct, kw_only=True, frozen=True):
+class TransferFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A transfer of a task from one worker to another worker or to a queue."""
 
     sid: str
@@ -123,7 +123,7 @@ class TransferFields(msgspec.Struct, kw_only=True, frozen=True):
     task_sid: str | None | UnsetType = UNSET  # absent where it is nested in a reservation's task_transfer
 
 
-class TaskFields(msgspec.Struct, kw_only=True, frozen=True):
+class TaskFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A task, alone or nested in a reservation."""
 
     sid: str
@@ -150,7 +150,7 @@ class TaskFields(msgspec.Struct, kw_only=True, frozen=True):
     counter: int | None | UnsetType = UNSET  # how often the task was reserved
 
 
-class ShortReservationFields(msgspec.Struct, kw_only=True, frozen=True):
+class ShortReservationFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A reservation as the answers to its updates show it: without the nested task.
 
     The JavaScript SDK refuses such an answer when it holds transfer keys, even null ones, so they
@@ -172,7 +172,7 @@ class ShortReservationFields(msgspec.Struct, kw_only=True, frozen=True):
     task_channel_sid: str | None | UnsetType = UNSET
 
 
-class ReservationFields(ShortReservationFields, kw_only=True, frozen=True):
+class ReservationFields(ShortReservationFields, kw_only=True, frozen=True, gc=False):
     """A complete reservation: in lists, in events, and in the answer to a single fetch."""
 
     task: TaskFields
@@ -181,14 +181,14 @@ class ReservationFields(ShortReservationFields, kw_only=True, frozen=True):
     active_outgoing_task_transfer: TransferFields | None | UnsetType = UNSET  # started from it
 
 
-class AnyReservationFields(ShortReservationFields, kw_only=True, frozen=True):
+class AnyReservationFields(ShortReservationFields, kw_only=True, frozen=True, gc=False):
     """A reservation as a single fetch shows it, which may be complete or short."""
 
     task: TaskFields | UnsetType = UNSET
     canceled_reason_code: int | None | UnsetType = UNSET
 
 
-class TaskQueueFields(msgspec.Struct, kw_only=True, frozen=True):
+class TaskQueueFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A task queue."""
 
     sid: str
@@ -208,14 +208,14 @@ class TaskQueueFields(msgspec.Struct, kw_only=True, frozen=True):
     version: int | UnsetType = UNSET
 
 
-class PageMeta(msgspec.Struct, kw_only=True, frozen=True):
+class PageMeta(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """Only ordered lists page by `next_token`."""
 
     list_key: str = "contents"
     next_token: str | None = None
 
 
-class Page(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
+class Page(msgspec.Struct, Generic[T], kw_only=True, frozen=True, gc=False):
     """One page of a list. A non-empty `after_sid` means that another page follows."""
 
     contents: list[T]

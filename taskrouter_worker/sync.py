@@ -11,6 +11,7 @@ The names are those of the asynchronous classes. The worker itself runs in a thr
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
@@ -112,6 +113,11 @@ class SyncOutgoingTransfer(TransferView, OwnFacade[OutgoingTransfer, OutgoingTra
     def task_sid(self) -> str:
         """The task."""
         return self._live.task_sid
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended, None while it is open: ``complete``, ``failed``, ``canceled`` or ``unknown``."""
+        return self._live.outcome
 
     cancel = command(OutgoingTransfer.cancel)
 
@@ -240,7 +246,10 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         calls.arrived.connect(lambda call: call(), Qt.ConnectionType.QueuedConnection)
         worker = SyncWorker(token, deliver=calls.arrived.emit)
         worker.start()                                       # returns at once
-        worker.submit(reservation.accept)                    # so does this
+        accepting = worker.submit(reservation.accept)        # so does this
+        worker.when_done(accepting, show_answer)             # show_answer(accepting), in the window's thread
+
+    When the window closes, call `disconnect`: it waits for the thread's end, a few milliseconds as a rule.
 
     Args:
         token: see `Worker`.
@@ -433,7 +442,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
     def submit(self, command: Command[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start a command of this worker or one of its objects, and return at once.
 
-        The future's callbacks run in the worker's thread: let them only hand on what they have.
+        The future's own callbacks run in the worker's thread; see `when_done` for one where handlers run.
 
         Args:
             command: such as ``reservation.accept``, without the parentheses.
@@ -448,6 +457,27 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
             raise TypeError(f"submit takes a command such as reservation.accept, got {command!r}")
         return command.submit(*args, **kwargs)
 
+    def when_done(self, future: Future[T], handler: Callable[[Future[T]], object], /) -> None:
+        """Have ``handler(future)`` called where handlers are, once the future of `submit` has its result.
+
+        In `process_events`, or where `deliver` puts it. What it raises becomes an `error` event of the
+        worker. When the worker ends first, the future has an error: `NetworkError` or `NotConnectedError`.
+
+        Args:
+            future: the one that `submit` returned.
+            handler: a plain function; ``future.result()`` in it does not wait.
+
+        Raises:
+            TypeError: the handler cannot be called, or is a coroutine function.
+        """
+        if not callable(handler):
+            raise TypeError(f"the handler of a future must be callable, got {type(handler).__name__}")
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError(
+                "the handler of a future must be a plain function: it runs outside of the event loop"
+            )
+        future.add_done_callback(lambda done: self._thread.deliver(self, "submit", handler, (done,)))
+
     def wait_for_state(self, *states: SessionState | str, timeout: float | None = None) -> SessionState:
         """Block until the session is in one of `states`, and return which.
 
@@ -460,6 +490,18 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
             lambda: asyncio.wait_for(self._live.wait_for_state(*states), timeout), bounded=False
         )
         return SessionState(reached)
+
+    def caught_up(self, *, timeout: float | None = None) -> None:
+        """Block until the handlers of everything that the service has sent so far were handed over.
+
+        As `Worker.caught_up`, with one difference: what waits for `process_events` has not begun, the next
+        call of it does that. With `deliver`, it was handed to that function.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+            NotConnectedError: the worker was not started, or its session has ended.
+        """
+        self._thread.call(lambda: self._live.caught_up(timeout=timeout), bounded=False)
 
     def update_token(self, token: str) -> None:
         """Use another token from now on, as `Worker.update_token`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Final, Literal
 
+import anyio
 import msgspec
 
 from ._context import Attributes, Context, check_attributes
@@ -20,6 +22,9 @@ from .transfer import OutgoingTransfer, Transfers
 __all__ = ["Task", "TaskEvent"]
 
 TaskEvent = Literal["updated", "wrapup", "completed", "canceled", "transferInitiated"]
+
+NEWS_SECONDS: Final = 5.0
+"""How long a version-checked command waits for the event that tells the task's version."""
 
 _TASK: Final = msgspec.json.Decoder(TaskFields)
 _TRANSFER: Final = msgspec.json.Decoder(TransferFields)
@@ -42,11 +47,23 @@ _CONTENT = (
 class Task(TaskView, TaskEmitter[OutgoingTransfer]):
     """A task, as one reservation shows it: two reservations of a task have two of these.
 
+    With `enable_version_check`, a command that follows one of the reservation's waits up to five seconds
+    for the event that tells the task's new version: answers do not show it.
+
     Events, each with the task: `updated`, `wrapup`, `completed`, `canceled`; and
     `transferInitiated` with the outgoing transfer.
     """
 
-    __slots__ = ("_context", "_floor", "_held", "_reservation_sid", "_told", "_told_at", "transfers")
+    __slots__ = (
+        "_context",
+        "_floor",
+        "_held",
+        "_news",
+        "_reservation_sid",
+        "_told",
+        "_told_at",
+        "transfers",
+    )
 
     EVENTS = frozenset({"updated", "wrapup", "completed", "canceled", "transferInitiated"})
 
@@ -55,6 +72,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
         self._context = context
         self._held = fields
         self._reservation_sid = reservation_sid
+        self._news: asyncio.Event | None = None  # set when a change that an answer implied is known
         self._told = fields  # what the application was last told
         self._floor = -1  # events up to this version are part of a snapshot
         self._told_at: dict[str, int] = {}  # by event: the version it was last told with
@@ -100,7 +118,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
         """
         checked = check_attributes(attributes)
         return await self._command(
-            self._context.routes.set_task_attributes(self.sid, checked, self._if_match())
+            self._context.routes.set_task_attributes(self.sid, checked, await self._if_match())
         )
 
     async def set_virtual_start_time(self, moment: datetime) -> Task:
@@ -113,7 +131,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
         """
         check_moment(moment, "moment")
         return await self._command(
-            self._context.routes.set_virtual_start_time(self.sid, moment, self._if_match())
+            self._context.routes.set_virtual_start_time(self.sid, moment, await self._if_match())
         )
 
     async def update_participant(
@@ -206,13 +224,36 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
         Raises:
             RequestError: the service refused, or could not be reached.
         """
-        return await self._command(self._context.routes.task(self.sid))
+        await self._command(self._context.routes.task(self.sid))
+        self._caught_up()
+        return self
 
-    def _if_match(self) -> str | None:
+    async def _if_match(self) -> str | None:
+        """The version to send along, None when version checks are off.
+
+        The answer to `Reservation.accept` and the like does not show the task that they changed, but
+        the event that follows does. Without waiting for it, the service would refuse the next command.
+        """
+        if self._context.enable_version_check and self._news is not None:
+            with anyio.move_on_after(NEWS_SECONDS):
+                await self._news.wait()
         return self._context.if_match(self._fields.version)
 
+    def _expect_news(self) -> None:
+        """An answer said that its reservation moved; how the task stands now comes with an event."""
+        if self._context.enable_version_check and self._news is None:
+            self._news = asyncio.Event()
+
+    def _caught_up(self) -> None:
+        """What is held is what the reservation's latest change left."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
     async def _move_to(self, status: TaskStatus, reason: str | None) -> Task:
-        request = self._context.routes.update_task_status(self.sid, status, self._if_match(), reason=reason)
+        request = self._context.routes.update_task_status(
+            self.sid, status, await self._if_match(), reason=reason
+        )
         await carry_out(
             lambda: self._command(request),
             sid=self.sid,
@@ -228,17 +269,15 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
 
     def _merge(self, fields: TaskFields) -> None:
         """Take fields of this task that are not older than the ones held."""
-        if fields.sid == self._fields.sid and fields.version >= self._fields.version:
+        held = self._held
+        if fields.sid == held.sid and fields.version >= held.version:
+            if fields.version > held.version:
+                self._caught_up()
             self._held = fields
 
     def _outgoing(self, fields: TransferFields) -> OutgoingTransfer:
-        """The outgoing transfer of these fields: the one held, brought up to date, or a new one."""
-        outgoing = self.transfers.outgoing
-        if outgoing is None or outgoing.sid != fields.sid:
-            outgoing = self.transfers.outgoing = OutgoingTransfer(self._context, fields, self.sid)
-        else:
-            outgoing._replace(fields)
-        return outgoing
+        """The outgoing transfer of these fields, see `Transfers`."""
+        return self.transfers._take(self._context, fields, self.sid)
 
     def _tell(self, event: str, version: int) -> bool:
         """Whether `event` with `version` is news; it counts as told from now on."""

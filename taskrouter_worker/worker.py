@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -39,6 +40,7 @@ from .activity import Activity
 from .channel import Channel
 from .clock import Clock, SystemClock
 from .errors import HandlerError, NotConnectedError, TaskRouterError
+from .recording import Recorder
 from .reservation import Reservation
 from .resources import WorkerFields
 from .task import check_moment
@@ -143,6 +145,9 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         proxy: True for the environment's proxies, None for none, or a URL.
         http_session: an aiohttp session of yours for the requests; it is not closed.
         telemetry: spans and metrics for OpenTelemetry, see `taskrouter_worker.telemetry`.
+        record: writes the session down for a bug report or for replaying, without tokens: a file's path,
+            a function that gets each line, or a `taskrouter_worker.recording.Recorder` (which the
+            caller closes), whose `redact_attributes` leaves out customers' data too.
         clock: wall-clock time.
 
     Raises:
@@ -155,6 +160,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         "_context",
         "_emit_existing",
         "_model",
+        "_own_recorder",
         "_owner",
         "_ready",
         "_session",
@@ -200,6 +206,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         proxy: str | Literal[True] | None = True,
         http_session: aiohttp.ClientSession | SharedSession | None = None,
         telemetry: Telemetry | None = None,
+        record: str | os.PathLike[str] | Callable[[str], object] | Recorder | None = None,
         clock: Clock | None = None,
     ) -> None:
         parsed = None if token is None and token_provider is not None else Token.parse(token)
@@ -224,9 +231,16 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         http_url, websocket_url = event_bridge_urls(region, eb_server, ws_server)
         _set_log_level(log_level)
 
+        recorder = record if isinstance(record, Recorder) or record is None else Recorder(record)
+        self._own_recorder = None if recorder is record else recorder
         super().__init__(Dispatcher(self._failed))
         self._transport: Sender = Transport(
-            http_url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
+            http_url,
+            session=http_session,
+            ssl_context=ssl_context,
+            proxy=proxy,
+            timeout=request_timeout,
+            recorder=recorder,
         )
         clock = clock or SystemClock()
         self._tokens = TokenKeeper(parsed, token_provider, clock)
@@ -255,6 +269,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
                 offline_if_disconnected=set_worker_offline_if_disconnected,
                 ssl_context=ssl_context,
                 proxy=proxy,
+                recorder=recorder,
             ),
             commands=self._commands,
             tokens=self._tokens,
@@ -275,7 +290,9 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         """Connect, and return at the first `ready`. Network failures are retried until then.
 
         Raises:
-            TokenError: the token was refused.
+            InvalidTokenError: the token was refused, by the websocket or by a request of the snapshot;
+                then that request's `AuthenticationError` is its `__cause__`.
+            SessionDisplacedError: another session of this worker took its place.
             SignalingError: the service ends each connection before it says who this worker is.
             RuntimeError: this worker was entered before; make a new one.
         """
@@ -317,7 +334,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         if owner is None:
             self._session.set_state(SessionState.CLOSED)
             self._commands.closed = True
-            await self._transport.close()
+            await self._release()
         elif owner is not asyncio.current_task() and not self._dispatcher.called_from_handler():
             await _join(owner)
 
@@ -392,6 +409,30 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             await self._session.state_change()
         return self.state
 
+    async def caught_up(self, *, timeout: float | None = None) -> None:
+        """Wait until the application was told of everything that the service has sent so far.
+
+        For tests and tools: when it returns, each frame that the service had written to the websocket
+        when it got this call's ping has been applied, and every handler for it has begun. Plain functions
+        have returned; coroutines have run up to their first wait.
+
+        It says nothing about what the service had decided and not yet written, nor about handlers that
+        wait. Without a connection, or if it ends meanwhile, it waits for the next one to be ready: its
+        snapshot tells what was missed.
+
+        Args:
+            timeout: seconds to wait, None for ever.
+
+        Raises:
+            TimeoutError: it took longer.
+            NotConnectedError: the worker was not started, or its session has ended.
+        """
+        if self._owner is None:
+            raise NotConnectedError("the worker was not started: enter `async with worker` first")
+        async with asyncio.timeout(timeout):
+            await self._session.caught_up()
+            await self._dispatcher.begun()
+
     def update_token(self, token: str) -> None:
         """Use another token from now on, and emit `tokenUpdated`.
 
@@ -417,7 +458,12 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             logger.exception("a defect of this package ended the session of %s", self.sid or "a worker")
             raise
         finally:
-            await self._transport.close()
+            await self._release()
+
+    async def _release(self) -> None:
+        await self._transport.close()
+        if self._own_recorder is not None:
+            self._own_recorder.close()
 
     def _check_alive(self, owner: asyncio.Task[None]) -> None:
         if owner.done():

@@ -67,6 +67,8 @@ class FakeWebSocket:
         self.transport = self
         self.aborted = False
         self.closed_by_client = False
+        self.pongs = True  # whether pings are answered at once
+        self.pings: list[asyncio.Future[float]] = []  # those that wait for an answer
         self._frames: collections.deque[bytes] = collections.deque()
         self._news = asyncio.Event()
         self._over = False
@@ -87,6 +89,17 @@ class FakeWebSocket:
             self._over = True
             self.close_code, self.close_reason = code, reason
             self._news.set()
+            for ping in self.pings:
+                if not ping.done():
+                    ping.set_exception(ConnectionClosedError(None, None))
+            self.pings.clear()
+
+    def pong(self) -> None:
+        """The peer answers the pings so far; what was put before is received before."""
+        for ping in self.pings:
+            if not ping.done():
+                ping.set_result(0.0)
+        self.pings.clear()
 
     async def recv(self, *, decode: bool) -> bytes:
         assert decode is False
@@ -96,6 +109,15 @@ class FakeWebSocket:
             self._news.clear()
             await self._news.wait()
         return self._frames.popleft()
+
+    async def ping(self) -> asyncio.Future[float]:
+        if self._over:
+            raise ConnectionClosedError(None, None)
+        ping: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.pings.append(ping)
+        if self.pongs:
+            self.pong()
+        return ping
 
     async def close(self) -> None:
         await asyncio.sleep(0)

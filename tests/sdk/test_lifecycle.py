@@ -587,3 +587,70 @@ async def test_if_match_travels_only_when_asked_for() -> None:
             assert peer.requests[-1].version == expected
             await worker.set_attributes({})
             assert peer.requests[-1].version == ("1" if check else None)
+
+
+TASK_UPDATE = "POST .*/Tasks/WT"
+
+
+@virtual_time
+async def test_a_checked_command_waits_for_the_event_that_tells_the_tasks_version() -> None:
+    peer = Peer(echo="never")
+    peer.world.create_reservation()
+    async with virtual_worker(peer, enable_version_check=True) as worker:
+        reservation = worker.reservations[ONE]
+        await reservation.accept()
+        update = asyncio.create_task(reservation.task.set_attributes({"a": 1}))
+        await passes(1)
+        assert peer.asked(TASK_UPDATE) == []
+        peer.push([("reservation.accepted", peer.world.reservations[ONE])])
+        await update
+        assert [request.version for request in peer.asked(TASK_UPDATE)] == ["2"]
+        await reservation.task.set_attributes({"a": 2})  # whose version the answer before showed
+        assert [request.version for request in peer.asked(TASK_UPDATE)] == ["2", "3"]
+
+
+@virtual_time
+async def test_a_checked_command_waits_for_five_seconds_and_then_lets_the_service_decide() -> None:
+    peer = Peer(echo="never")
+    peer.world.create_reservation()
+    async with virtual_worker(peer, enable_version_check=True) as worker:
+        reservation = worker.reservations[ONE]
+        await reservation.accept()
+        assert await ended(reservation.task.set_attributes({"a": 1}), within=60) == pytest.approx(5.0)
+        assert [request.version for request in peer.asked(TASK_UPDATE)] == ["1"]
+
+
+@pytest.mark.parametrize("fetched", ["the task", "the reservation", "a snapshot"])
+@virtual_time
+async def test_a_checked_command_does_not_wait_for_what_was_fetched(fetched: str) -> None:
+    peer = Peer(echo="never")
+    peer.world.create_reservation()
+    async with virtual_worker(peer, enable_version_check=True) as worker:
+        reservation = worker.reservations[ONE]
+        await reservation.accept()
+        match fetched:
+            case "the task":
+                answer = peer._answer
+                peer._answer = lambda request: (  # type: ignore[method-assign]
+                    (peer.world.reservations[ONE]["task"], [])
+                    if request.path.endswith(reservation.task.sid) and request.method == "GET"
+                    else answer(request)
+                )
+                await reservation.task.fetch_latest_version()
+            case "the reservation":
+                await reservation.fetch_latest_version()
+            case _:
+                peer.close()
+                await worker.caught_up()
+        assert await ended(reservation.task.set_attributes({"a": 1}), within=60) < 0.1
+        assert [request.version for request in peer.asked(TASK_UPDATE)] == ["2"]
+
+
+@virtual_time
+async def test_without_version_checks_nothing_waits() -> None:
+    peer = Peer(echo="never")
+    peer.world.create_reservation()
+    async with virtual_worker(peer) as worker:
+        reservation = worker.reservations[ONE]
+        await reservation.accept()
+        assert await ended(reservation.task.set_attributes({"a": 1}), within=60) < 0.1

@@ -306,3 +306,10 @@ async def test_a_version_conflict_says_what_to_do(server: StubServer) -> None:
         assert caught.value.carried_out is False
         await task.fetch_latest_version()
         assert (await task.set_attributes({"a": 2})).attributes == {"a": 2}
+
+
+async def test_a_command_right_after_accept_meets_no_version_conflict(server: StubServer) -> None:
+    async with employed(server, before="pending", enable_version_check=True) as reservation:
+        await reservation.accept()
+        task = await reservation.task.set_attributes({"a": 1})
+        assert task.attributes == {"a": 1}

@@ -438,11 +438,15 @@ async def test_these_close_codes_are_final(code: int, error: type[Exception], at
 @virtual_time
 async def test_requests_refused_for_the_token_are_final(status: int) -> None:
     peer = Peer()
-    peer.fail("Activities", AuthenticationError("no", method="GET", path="x", status=status))
+    refusal = AuthenticationError("no", method="GET", path="x", status=status)
+    peer.fail("Activities", refusal)
     worker = virtual_worker(peer)
-    with pytest.raises(AuthenticationError):
+    log = heard(worker)
+    with pytest.raises(InvalidTokenError, match="the token was refused: no") as caught:
         await worker.__aenter__()
+    assert caught.value.__cause__ is refusal
     assert len(peer.openings) == 1
+    assert log[-1] == "error InvalidTokenError"
 
 
 @virtual_time

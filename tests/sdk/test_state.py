@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
 
 from taskrouter_worker.resources import TransferFields, WorkerChannelFields, WorkerFields
-from tests.sdk.bench import Bench, fields
+from tests.sdk.bench import Bench, fields, number
 from tests.sdk.world import AVAILABLE, BREAK, CHANNEL, OFFLINE, Frame, World, sid, transfer
 
 ONE, TWO, THREE = sid("WR", 1), sid("WR", 2), sid("WR", 3)
@@ -81,6 +82,7 @@ def test_every_frame_twice_tells_everything_once(bench: Bench) -> None:
         "task updated 1",
         "task transferInitiated 1",
         "transfer completed 1",
+        "transfer ended 1",
         "wrapup 1",
         "task wrapup 1",
         "activityUpdated",
@@ -341,6 +343,41 @@ def test_an_end_in_a_gap_is_told_with_how_it_ended(offered: Bench, how: str) -> 
     assert (reservation.outcome, offered.model.reservations) == (how, {})
 
 
+def test_a_reservation_that_a_restarted_service_took_back_is_told_again(offered: Bench) -> None:
+    shown = copy.deepcopy(offered.world.reservations[ONE])
+    offered.apply(offered.world.end(ONE, "rejected"))
+    offered.world.reservations[ONE] = shown
+    back = offered.snapshot()
+    back.known_before = frozenset()
+    assert offered.synchronise(back) == []
+    offered.model.doubt_ends()
+    assert offered.synchronise(back) == ["created 1 (resync)"]
+    assert offered.apply(offered.world.accept(ONE)) == ["accepted 1"]
+    offered.apply(offered.world.complete(ONE))
+    offered.now += 60
+    assert offered.model.reservations == {}
+    assert offered.apply(offered.world.create_reservation()) == ["created 2"]
+    second = offered.reservation(TWO).task.sid
+    offered.apply(offered.world.end(TWO, "rejected"))
+    assert list(offered.model._by_task) == [second]
+
+
+def test_a_list_asked_for_before_an_end_takes_nothing_back(offered: Bench) -> None:
+    asked = offered.snapshot()
+    asked.known_before = frozenset({ONE})
+    offered.apply(offered.world.end(ONE, "rejected"))
+    offered.model.doubt_ends()
+    assert offered.model.reconcile(asked, first=False) == []
+    assert offered.model.reservations == {}
+
+
+def test_a_late_frame_alone_takes_no_end_back(offered: Bench) -> None:
+    ended = offered.world.end(ONE, "rejected")
+    offered.apply(ended)
+    offered.model.doubt_ends()
+    assert offered.apply(ended) == []
+
+
 def test_a_completion_in_a_gap_tells_the_acceptance_it_implies(offered: Bench) -> None:
     offered.world.accept(ONE)
     offered.world.complete(ONE)
@@ -558,10 +595,15 @@ def test_a_transfer_tells_its_start_attempts_and_end(offered: Bench, event: str,
             (f"task.transfer-{event}", transfer(ONE, transfer_status=status)),
         ]
     )
-    assert told == ["task transferInitiated 1", "transfer attemptFailed 1", f"transfer {event} 1"]
+    assert told == [
+        "task transferInitiated 1",
+        "transfer attemptFailed 1",
+        f"transfer {event} 1",
+        "transfer ended 1",
+    ]
     outgoing = offered.reservation(ONE).task.transfers.outgoing
     assert outgoing is not None
-    assert outgoing.status == status
+    assert (outgoing.status, outgoing.outcome) == (status, status)
 
 
 def test_a_transfer_is_one_object_whether_its_answer_or_its_event_comes_first(offered: Bench) -> None:
@@ -617,3 +659,178 @@ def test_a_channel_compares_by_what_was_told_not_by_the_event_type(bench: Bench)
     ((_, shown),) = bench.world.set_channel(capacity=4)
     assert bench.apply([("worker.channel.availability.update", shown)]) == ["capacityUpdated"]
     assert fields(WorkerChannelFields, shown).configured_capacity == 4
+
+
+# Transfers and gaps
+
+
+@pytest.fixture
+def accepted(offered: Bench) -> Bench:
+    offered.apply(offered.world.accept(ONE))
+    return offered
+
+
+def test_a_transfer_that_began_in_a_gap_is_told_and_its_late_frame_is_not(accepted: Bench) -> None:
+    late = accepted.world.start_transfer(ONE)
+    assert accepted.synchronise() == ["task transferInitiated 1 (resync)"]
+    assert accepted.apply(late) == []
+    assert accepted.synchronise() == []
+    ended = accepted.world.end_transfer(ONE, "completed")
+    assert accepted.apply(ended) == ["transfer completed 1002", "transfer ended 1002"]
+
+
+def test_a_transfer_that_ended_in_a_gap_ends_unknown_once(accepted: Bench) -> None:
+    accepted.apply(accepted.world.start_transfer(ONE))
+    outgoing = accepted.reservation(ONE).task.transfers.outgoing
+    assert outgoing is not None
+    assert (outgoing.status, outgoing.outcome) == ("initiated", None)
+    late = accepted.world.end_transfer(ONE, "failed")
+    assert accepted.synchronise() == ["transfer ended 1002 (resync)"]
+    assert (outgoing.status, outgoing.outcome) == ("unknown", "unknown")
+    assert accepted.apply(late) == []
+    assert accepted.synchronise() == []
+
+
+def test_transfers_and_the_steps_of_their_reservation_are_told_in_order_after_a_gap(offered: Bench) -> None:
+    world = offered.world
+    world.accept(ONE)
+    world.start_transfer(ONE)
+    assert offered.synchronise() == ["accepted 1 (resync)", "task transferInitiated 1 (resync)"]
+    world.end_transfer(ONE, "completed")
+    world.wrap(ONE)
+    assert offered.synchronise() == [
+        "task wrapup 1 (resync)",
+        "transfer ended 1002 (resync)",
+        "wrapup 1 (resync)",
+    ]
+
+
+def test_the_transfer_of_a_reservation_that_ended_in_the_gap_ends_before_it(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    late = world.end_transfer(ONE, "completed") + world.complete(ONE)
+    assert accepted.synchronise() == [
+        "task completed 1 (resync)",
+        "transfer ended 1002 (resync)",
+        "completed 1 (resync)",
+        "ended 1 (resync)",
+    ]
+    assert accepted.apply(late) == []
+
+
+def test_a_transfer_that_took_the_place_of_another_in_the_gap(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    world.end_transfer(ONE, "failed")
+    world.start_transfer(ONE)
+    assert accepted.synchronise() == ["transfer ended 1002 (resync)", "task transferInitiated 1 (resync)"]
+    outgoing = accepted.reservation(ONE).task.transfers.outgoing
+    assert outgoing is not None
+    assert number(outgoing.sid) == 1003
+
+
+def test_a_new_reservation_found_after_a_gap_brings_its_transfer(bench: Bench) -> None:
+    world = bench.world
+    world.create_reservation()
+    world.accept(ONE)
+    world.start_transfer(ONE)
+    assert bench.synchronise() == [
+        "created 1 (resync)",
+        "accepted 1 (resync)",
+        "task transferInitiated 1 (resync)",
+    ]
+
+
+def test_a_transfer_that_was_there_before_the_program_is_simply_there() -> None:
+    bench = Bench()
+    world = bench.world
+    world.create_reservation()
+    world.accept(ONE)
+    begun = world.start_transfer(ONE)
+    failed = world.fail_attempt(ONE)
+    assert bench.start() == []
+    assert bench.apply(begun + failed) == []
+    assert bench.apply(world.end_transfer(ONE, "canceled")) == [
+        "transfer canceled 1002",
+        "transfer ended 1002",
+    ]
+
+
+def test_an_answer_that_showed_the_end_makes_it_known_after_a_gap(accepted: Bench) -> None:
+    accepted.apply(accepted.world.start_transfer(ONE))
+    ((_, shown),) = accepted.world.end_transfer(ONE, "canceled")
+    task = accepted.reservation(ONE).task
+    task._outgoing(fields(TransferFields, shown))
+    assert accepted.synchronise() == ["transfer canceled 1002 (resync)", "transfer ended 1002 (resync)"]
+
+
+def test_a_transfer_that_began_after_the_list_was_made_is_not_taken_for_ended(accepted: Bench) -> None:
+    snapshot = accepted.snapshot()
+    snapshot.transfers_before = accepted.model.open_transfers()
+    begun = accepted.world.start_transfer(ONE)
+    answered = accepted.reservation(ONE).task._outgoing(fields(TransferFields, begun[0][1]))
+    assert accepted.synchronise(snapshot) == []
+    assert accepted.apply(begun) == ["task transferInitiated 1"]
+    assert (answered.status, answered.outcome) == ("initiated", None)
+
+
+def test_an_older_list_does_not_bring_the_transfer_before_back(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    snapshot = accepted.snapshot()
+    snapshot.transfers_before = accepted.model.open_transfers()
+    accepted.apply(world.end_transfer(ONE, "failed") + world.start_transfer(ONE))
+    assert accepted.synchronise(snapshot) == []
+    outgoing = accepted.reservation(ONE).task.transfers.outgoing
+    assert outgoing is not None
+    assert number(outgoing.sid) == 1003
+
+
+def test_an_attempt_that_failed_in_a_gap_is_told_once(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    world.now += 5
+    late = world.fail_attempt(ONE)
+    assert accepted.synchronise() == ["transfer attemptFailed 1002 (resync)"]
+    assert accepted.apply(late) == []
+    assert accepted.synchronise() == []
+
+
+def test_a_failed_attempt_is_told_once_however_often_its_frame_comes(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    first = world.fail_attempt(ONE)
+    assert accepted.apply(first * 2) == ["transfer attemptFailed 1002"]
+    other = world.fail_attempt(ONE, "timed out")  # in the same second
+    world.now += 1
+    later = world.fail_attempt(ONE)
+    assert accepted.apply(other + later) == ["transfer attemptFailed 1002"] * 2
+    assert accepted.apply(first + other + later) == []
+
+
+def test_a_second_transfer_whose_answer_overtakes_the_firsts_end_stays_the_latest(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    task = accepted.reservation(ONE).task
+    first = task.transfers.outgoing
+    canceled = world.end_transfer(ONE, "canceled")
+    world.now += 1
+    begun = world.start_transfer(ONE)
+    second = task._outgoing(fields(TransferFields, begun[0][1]))
+    assert accepted.apply(canceled + begun) == [
+        "transfer canceled 1002",
+        "transfer ended 1002",
+        "task transferInitiated 1",
+    ]
+    assert task.transfers.outgoing is second
+    assert first is not None
+    assert first.outcome == "canceled"
+
+
+def test_the_end_of_a_transfer_whose_start_never_came_tells_the_start_first(accepted: Bench) -> None:
+    accepted.world.start_transfer(ONE)
+    assert accepted.apply(accepted.world.end_transfer(ONE, "failed")) == [
+        "task transferInitiated 1 (resync)",
+        "transfer failed 1002",
+        "transfer ended 1002",
+    ]

@@ -8,6 +8,7 @@ at different moments, ended reservations purged before anybody asked.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -16,16 +17,17 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from taskrouter_worker._state import Snapshot
-from taskrouter_worker.resources import ReservationFields, WorkerFields
+from taskrouter_worker._state import TRANSFER_ENDS, Snapshot
+from taskrouter_worker.resources import ReservationFields, TransferFields, WorkerFields
 from tests.sdk.bench import Bench, fields, number
 from tests.sdk.world import AVAILABLE, BREAK, CHANNEL, LIVE, OFFLINE, Frame
 
 ENDS = ("rejected", "timeout", "canceled", "rescinded")
+TRANSFER_ENDINGS = ("completed", "failed", "canceled")
 OUTCOMES = {*ENDS, "completed"}
 
 Numbers = list[tuple[int, int]]
-numbers = st.lists(st.tuples(st.integers(0, 15), st.integers(0, 31)), min_size=30, max_size=90)
+numbers = st.lists(st.tuples(st.integers(0, 18), st.integers(0, 31)), min_size=30, max_size=90)
 
 
 class Delivery:
@@ -76,7 +78,17 @@ class Delivery:
             case 5 if status == "accepted":
                 self._deliver(world.wrap(sid), how, answer=sid)
             case 6 if status in ("accepted", "wrapping"):
+                if chosen and "active_outgoing_task_transfer" in chosen:
+                    self._deliver(world.end_transfer(sid, TRANSFER_ENDINGS[how % 3]), 0)
                 self._deliver(world.complete(sid), how, answer=sid)
+            case 16 if chosen and status == "accepted" and "active_outgoing_task_transfer" not in chosen:
+                self._deliver(world.start_transfer(sid), how, transfer=sid)
+            case 17 if chosen and "active_outgoing_task_transfer" in chosen:
+                self._deliver(world.fail_attempt(sid), how)
+            case 18 if chosen and "active_outgoing_task_transfer" in chosen:
+                ending = TRANSFER_ENDINGS[how % 3]
+                canceled = sid if ending == "canceled" else ""
+                self._deliver(world.end_transfer(sid, ending), how, transfer=canceled)
             case 7 if status == "pending":
                 self._deliver(world.end(sid, ENDS[how % 4]), how, answer=sid)
             case 8 | 9 if chosen:
@@ -100,9 +112,20 @@ class Delivery:
                 self._advance()
 
     def _deliver(
-        self, frames: list[Frame], how: int, *, answer: str = "", task: str = "", worker: bool = False
+        self,
+        frames: list[Frame],
+        how: int,
+        *,
+        answer: str = "",
+        task: str = "",
+        transfer: str = "",
+        worker: bool = False,
     ) -> None:
         answered = self._answer(answer, task, worker=worker)
+        if transfer in self.bench.model.reservations:
+            shown, by = frames[0][1], self.bench.model.reservations[transfer].task
+            answered = functools.partial(by._outgoing, fields(TransferFields, shown))
+            how &= ~1  # never late: an application that waits for its answer longer than a gap is no case
         if answered is not None and how & 3 == 1:
             answered()
         if how & 4:
@@ -147,6 +170,7 @@ class Delivery:
                 shown = self.bench.snapshot()
                 self.snapshot.activities, self.snapshot.channels = shown.activities, shown.channels
                 self.snapshot.reservations = shown.reservations
+                self.snapshot.transfers_before = self.bench.model.open_transfers()
                 self.phase = "listed"
             case "listed":
                 self._go_live()
@@ -168,6 +192,11 @@ class Delivery:
                 and not self.bench.model.knows(sid)
                 and sid not in pushed
             ]
+        self.snapshot.pushed_ends = {
+            shown["sid"]: fields(TransferFields, shown)
+            for event, shown in self.held
+            if event in TRANSFER_ENDS
+        }
         self.bench.synchronise(self.snapshot, first=self.first)
         held, self.held = self.held, []
         self.bench.apply(held)
@@ -226,6 +255,23 @@ class Delivery:
             elif sid not in self.first_list and "accepted" in truth:
                 assert "accepted" in life, (told, truth)
 
+    def check_transfers(self) -> None:
+        for sid, truth in self.world.transfers.items():
+            told = [entry.removeprefix("transfer ") for entry in self.told(sid)]
+            for event, count in Counter(told).items():
+                assert count <= truth.count(event), f"told {told}, happened {truth}"
+            assert is_subsequence(told, truth), (told, truth)
+            if told:
+                assert ("ended" in told) == ("ended" in truth), (told, truth)
+            held = [
+                r.task.transfers._started[sid]
+                for r in self.bench.model.reservations.values()
+                if sid in r.task.transfers._started
+            ]
+            for transfer in held:
+                assert (transfer.outcome is None) == ("ended" not in truth), (transfer, truth)
+                assert (transfer.status == "initiated") == ("ended" not in truth), (transfer, truth)
+
 
 def is_subsequence(part: list[str], whole: list[str]) -> bool:
     rest = iter(whole)
@@ -238,6 +284,7 @@ def test_without_a_gap_the_application_hears_exactly_what_happened(history: Numb
     delivery = Delivery(gaps=False)
     delivery.run(history)
     delivery.check_model_equals_fresh_snapshot()
+    delivery.check_transfers()
     for sid, truth in delivery.world.truth.items():
         delivery.check_reservation(sid)
         if sid in delivery.seen_live:
@@ -250,6 +297,7 @@ def test_through_gaps_every_reservation_is_told_truly_once_and_to_its_end(histor
     delivery = Delivery(gaps=True)
     delivery.run(history)
     delivery.check_model_equals_fresh_snapshot()
+    delivery.check_transfers()
     for sid in delivery.world.truth:
         delivery.check_reservation(sid)
 

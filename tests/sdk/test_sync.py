@@ -308,6 +308,50 @@ def test_handlers_run_where_deliver_puts_them(office: RestOffice) -> None:
     assert ran_in == ["window"]
 
 
+def test_a_deliver_that_raises_is_logged_and_disturbs_nothing(
+    office: RestOffice, caplog: pytest.LogCaptureFixture
+) -> None:
+    def deliver(_: Callable[[], object]) -> None:
+        raise RuntimeError("the window is gone")
+
+    worker = worker_of(office, deliver=deliver)
+    worker.on("ready", print)
+    worker.on("error", print)  # another call that cannot be delivered
+    with worker:
+        assert worker.set_attributes({"level": 1}).attributes == {"level": 1}
+    assert caplog.text.count("deliver raised") == 1
+    assert "the window is gone" in caplog.text
+
+
+def test_an_answer_is_handed_to_where_handlers_are_called(office: RestOffice) -> None:
+    heard: list[tuple[object, threading.Thread]] = []
+    errors: list[TaskRouterError] = []
+    worker = worker_of(office)
+    worker.on("error", errors.append)
+    with worker:
+        future = worker.submit(worker.set_attributes, {"level": 1})
+        worker.when_done(future, lambda done: heard.append((done.result(), threading.current_thread())))
+        worker.when_done(future, lambda _: 1 / 0)
+        process_until(worker, lambda: heard and errors)
+    assert heard == [(worker, threading.current_thread())]
+    [error] = errors
+    assert isinstance(error, HandlerError)
+    assert (error.event, error.source) == ("submit", worker)
+    worker.when_done(future, lambda _: heard.clear())  # it is done already
+    assert heard
+    worker.process_events()
+    assert heard == []
+
+
+def test_a_handler_of_an_answer_is_checked_at_once(office: RestOffice) -> None:
+    async def coroutine(_: object) -> None: ...
+
+    worker: Any = worker_of(office)
+    for wrong, why in ((5, "callable"), (coroutine, "plain function")):
+        with pytest.raises(TypeError, match=why):
+            worker.when_done(Future(), wrong)
+
+
 def test_once_and_remove_listener(office: RestOffice) -> None:
     worker = worker_of(office)
     heard: list[str] = []

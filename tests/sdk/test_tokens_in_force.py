@@ -307,6 +307,18 @@ async def test_a_second_refusal_is_believed() -> None:
 
 
 @virtual_time
+async def test_a_refusal_stays_a_request_error_when_no_other_token_can_be_had() -> None:
+    peer, provider = Peer(), Provider()
+    async with with_provider(peer, provider) as worker:
+        peer.fail(WORKER_READ, AuthenticationError("expired", method="GET", path="x", status=401))
+        provider.failures = [ConnectionError("no route")]
+        with pytest.raises(AuthenticationError, match="expired") as caught:
+            await worker.fetch_latest_version()
+        assert isinstance(caught.value.__cause__, TokenProviderError)
+        await passes(1)
+
+
+@virtual_time
 async def test_a_handshake_refused_with_401_gets_one_new_token() -> None:
     peer, provider = Peer(), Provider()
     peer.refuse(ConnectionFailedError("refused", status=401))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import aiohttp
@@ -152,12 +154,36 @@ async def test_a_code_that_is_no_number_does_not_hide_the_message() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("nan", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("nan", 0.0),
+        ("inf", 86_400.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0),
+        ("Wednesday, 21-Oct-26 07:28:00 GMT", 60.0),
+        ("Wed Oct 21 07:28:00 2026", 60.0),
+        ("Wed, 21 Oct 2026 07:26:59 GMT", 0.0),
+        ("Wed, 21 Oct 2126 07:28:00 GMT", 86_400.0),
+        ("Wed, 99 Oct 2026 07:28:00 GMT", None),
+        ("soon", None),
+        ("", None),
+    ],
 )
-async def test_retry_after_is_read_when_it_is_a_number(header: str, seconds: float | None) -> None:
+async def test_retry_after_is_a_number_or_a_date_by_the_answers_own_clock(
+    header: str, seconds: float | None
+) -> None:
     with pytest.raises(RateLimitedError) as caught:
-        await exchange("{}", 429, headers={"Retry-After": header})
+        await exchange("{}", 429, headers={"Retry-After": header, "Date": "Wed, 21 Oct 2026 07:27:00 GMT"})
     assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("date", ["yesterday", ""])
+async def test_a_date_to_retry_after_counts_from_now_when_the_answer_has_no_date(date: str) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    with pytest.raises(RateLimitedError) as caught:
+        await exchange("{}", 429, headers={"Retry-After": soon, "Date": date})
+    assert caught.value.retry_after == pytest.approx(300, abs=60)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -62,6 +62,7 @@ class World:
     Attributes:
         now: epoch seconds; moves only when the owner says so.
         truth: what happened to each reservation, in order, as the application should hear it.
+        transfers: the same of each transfer that was started.
     """
 
     now: int = EPOCH
@@ -70,6 +71,7 @@ class World:
     channels: dict[str, Fields] = field(default_factory=dict)
     reservations: dict[str, Fields] = field(default_factory=dict)  # all that the service still keeps
     truth: dict[str, list[str]] = field(default_factory=dict)
+    transfers: dict[str, list[str]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -195,6 +197,34 @@ class World:
         task["date_updated"] = self.now
         self.truth[reservation].append("task updated")
         return [self._frame("task.updated", task)]
+
+    def start_transfer(self, reservation: str) -> list[Frame]:
+        """The worker hands the task on; its number is above 1000, so that it is no reservation's."""
+        fields = self.reservations[reservation]
+        assert "active_outgoing_task_transfer" not in fields, "the history would not be true"
+        shown = transfer(
+            reservation, 1000 + next(self._numbers), date_created=self.now, date_updated=self.now
+        )
+        fields["active_outgoing_task_transfer"] = shown
+        self.truth[reservation].append("task transferInitiated")
+        self.transfers[shown["sid"]] = []
+        return [self._frame("task.transfer-initiated", shown)]
+
+    def fail_attempt(self, reservation: str, reason: str = "declined") -> list[Frame]:
+        """One of those who were offered the transfer does not take it; it goes on."""
+        shown = self.reservations[reservation]["active_outgoing_task_transfer"]
+        shown.update(date_updated=self.now, transfer_failed_reason=reason)
+        self.transfers[shown["sid"]].append("attemptFailed")
+        return [self._frame("task.transfer-attempt-failed", shown)]
+
+    def end_transfer(self, reservation: str, how: str) -> list[Frame]:
+        """The transfer ends: completed, failed or canceled."""
+        shown = self.reservations[reservation].pop("active_outgoing_task_transfer")
+        shown.update(
+            date_updated=self.now, transfer_status=how.removesuffix("d") if how == "completed" else how
+        )
+        self.transfers[shown["sid"]] += [how, "ended"]
+        return [self._frame(f"task.transfer-{how}", shown)]
 
     def purge(self, reservation: str) -> None:
         """The service forgets an ended reservation."""

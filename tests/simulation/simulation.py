@@ -31,10 +31,11 @@ from taskrouter_worker import (
 )
 from tests.scenarios.journal import History, Journal, differences, stale
 from tests.simulation.network import Network, SimulatedLoop
+from tests.simulation.transfers import Colleague, TransferJournal
 
 __all__ = ["Outcome", "simulate"]
 
-FATES = ("complete", "complete the task", "reject", "ignore", "cancel", "wrap and dawdle")
+FATES = ("complete", "complete the task", "reject", "ignore", "cancel", "wrap and dawdle", "hand on")
 EPOCH = 1_800_000_000.0
 LENGTH = 100.0  # virtual seconds of faults and tasks
 CALM = 400.0  # virtual seconds to settle afterwards
@@ -49,6 +50,7 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
     reservations: int = 0
+    transfers: int = 0
     connections: int = 0
     faults: int = 0
 
@@ -110,7 +112,9 @@ class _Day:
         domain = self.server.run(
             workspace_sid,
             lambda ws: ws.create_worker(
-                friendly_name="Ann", activity_sid=next(a.sid for a in ws.activities.values() if a.available)
+                friendly_name="Ann",
+                activity_sid=next(a.sid for a in ws.activities.values() if a.available),
+                attributes='{"line": 1}',
             ),
         )
         for channel in domain.channels.values():
@@ -119,6 +123,32 @@ class _Day:
         self.server.run(
             workspace_sid, lambda ws: ws.update_workflow(workflow.sid, task_reservation_timeout=25)
         )
+        # What is handed on goes to somebody who is offered nothing else.
+        colleague = self.server.run(
+            workspace_sid,
+            lambda ws: ws.create_worker(
+                friendly_name="Bob",
+                activity_sid=domain.activity.sid,
+                attributes='{"line": 2}',
+            ),
+        )
+        for channel in colleague.channels.values():
+            self.server.run(workspace_sid, functools.partial(_widen, channel))
+        self.second_line = self.server.run(
+            workspace_sid,
+            lambda ws: ws.create_task_queue(friendly_name="second line", target_workers="line == 2"),
+        ).sid
+        first_line = next(
+            queue
+            for queue in self.server.account.workspaces[workspace_sid].task_queues.values()
+            if queue.sid != self.second_line
+        )
+        self.server.run(
+            workspace_sid, lambda ws: ws.update_task_queue(first_line.sid, target_workers="line == 1")
+        )
+        self.colleague = Colleague(self.server, random.Random(self.rng.random()))
+        self.colleague.sid = colleague.sid
+        self.server.observe(self.colleague.observe)
         self.history = History(domain.sid)
         self.server.observe(self.history.record)
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector("memory"))
@@ -135,6 +165,8 @@ class _Day:
             reconnect_backoff=lambda attempt: rng.uniform(0, min(8.0, 2.0**attempt)),
         )
         self.journal = Journal(self.worker, as_coroutine=self.rng.random() < 0.5)
+        self.transfers = TransferJournal(self.worker, domain.sid)
+        self.server.observe(self.transfers.record)
         self.worker.on("reservationCreated", self._audit)
         self.worker.on("reservationMissed", self._audit)
         self.worker.on("reservationCreated", self._handle)
@@ -193,7 +225,9 @@ class _Day:
             return
         await self._insist(reservation, reservation.accept, "accepted", "wrapping", "completed")
         await asyncio.sleep(rng.uniform(0, 8))
-        if fate != "complete":
+        if fate == "hand on":
+            await self._hand_on(reservation, rng)
+        elif fate != "complete":
             await self._insist(reservation, reservation.wrap, "wrapping", "completed")
         if fate == "wrap and dawdle":
             await asyncio.sleep(20)
@@ -201,6 +235,19 @@ class _Day:
             await self._insist(reservation, lambda: reservation.task.complete("done"), "completed")
         else:
             await self._insist(reservation, reservation.complete, "completed")
+
+    async def _hand_on(self, reservation: Reservation, rng: random.Random) -> None:
+        """Transfer the task, take it back now and then, and leave it when somebody has it."""
+        to = rng.choice([self.colleague.sid, self.second_line])
+        mode = rng.choice(["WARM", "COLD"])
+        try:
+            transfer = await reservation.task.transfer(to, mode=mode)
+            if rng.random() < 0.3:
+                await asyncio.sleep(rng.uniform(0, 4))
+                await transfer.cancel()
+        except (RequestError, NotConnectedError) as error:
+            self.note(f"handing on failed: {error}")
+        await asyncio.sleep(rng.uniform(0, 60))  # as long as it may take, or less
 
     async def _insist(
         self, reservation: Reservation, action: Callable[[], Awaitable[object]], *reached: str
@@ -375,6 +422,7 @@ class _Day:
         def problems() -> list[str]:
             return [
                 *differences(self.journal, self.history),
+                *self.transfers.differences(),
                 *stale(self.worker, self.server, self.server.workspace_sid),
                 *([] if self.worker.state is SessionState.READY else [f"state {self.worker.state}"]),
                 *(
@@ -390,6 +438,7 @@ class _Day:
             await asyncio.sleep(1)
         self.outcome.wrong = problems() + self.surprises
         self.outcome.reservations = len(self.history.steps)
+        self.outcome.transfers = len(self.transfers.told)
 
     async def _be_displaced(self) -> None:
         """Another session takes this one's place: it must end for good, say why, and not fight back."""
