@@ -398,6 +398,11 @@ class Dispatcher:
         """Whether the task's present step is still to be asked whether it skips."""
         return task.sid in self._fresh
 
+    @property
+    def asking(self) -> tuple[str, ...]:
+        """The tasks whose present step is still to be asked whether it skips."""
+        return tuple(sorted(self._fresh))
+
     # -------------------------------------------------------- decisions
 
     def next_decision(self) -> Decision | None:

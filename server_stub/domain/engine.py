@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from taskrouter_worker.terms import (
     TASK_ENDED,
@@ -64,6 +64,13 @@ class _Timer(IntEnum):
     PURGE = auto()
 
 
+_Deadline: TypeAlias = tuple[float, _Timer, int, int, Task | Reservation]
+"""When, what, to whom: at one moment by kind, then by age, so that the order follows from the state.
+
+The number before the entity is the entry's own: it makes all entries comparable.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """What a round does: reserve these workers for a task, skip the task's step, or cancel the task."""
@@ -80,7 +87,7 @@ class Engine:
         self._state = state
         self._dispatcher = dispatcher
         self._unrouted: dict[str, Task] = {}  # no filter took them: canceled in the next rounds
-        self._deadlines: list[tuple[float, int, _Timer, Task | Reservation]] = []
+        self._deadlines: list[_Deadline] = []
         self._pushes = 0
         self._deadlines_at_most = 1_024  # above it the heap is cleared of entries that became void
         self._transfers = Transfers(
@@ -96,6 +103,35 @@ class Engine:
                 ),
             ),
         )
+
+    # -------------------------------------------------------- taking up what was left
+
+    @property
+    def unrouted(self) -> tuple[str, ...]:
+        """The tasks that no filter took, in the order in which they are to be canceled."""
+        return tuple(self._unrouted)
+
+    def resume(self, unrouted: Iterable[str]) -> None:
+        """Set the clock for entities that were not made here, and know the tasks that no filter takes."""
+        state, limits = self._state, self._state.limits
+        self._unrouted = {sid: state.tasks[sid] for sid in unrouted}
+        for reservation in state.reservations.values():
+            if reservation.status is ReservationStatus.PENDING:
+                self._set_timer(reservation.deadline, _Timer.RESERVATION, reservation)
+        for task in state.tasks.values():
+            if task.ended_at is not None:
+                self._set_timer(task.ended_at + limits.retention_seconds, _Timer.PURGE, task)
+                continue
+            self._set_timer(task.date_created + task.timeout, _Timer.TIME_TO_LIVE, task)
+            self._arm_step(task)
+            if task.transfer is not None:
+                self._set_timer(task.transfer.deadline, _Timer.TRANSFER, task)
+            elif task.status is TaskStatus.ASSIGNED and task.assigned_at is not None:
+                self._set_timer(task.assigned_at + limits.max_assigned_seconds, _Timer.ASSIGNED, task)
+            elif task.status is TaskStatus.PENDING and is_sid(task.routing_target, SidPrefix.WORKER):
+                self._set_timer(
+                    task.date_created + limits.routing_target_seconds, _Timer.ROUTING_TARGET, task
+                )
 
     # -------------------------------------------------------- tasks come, change and go
 
@@ -556,7 +592,7 @@ class Engine:
     def next_deadline(self) -> float | None:
         """When something is to happen next by time, in epoch seconds."""
         while self._deadlines:
-            at, _, timer, entity = self._deadlines[0]
+            at, timer, _, _, entity = self._deadlines[0]
             if self._is_armed(at, timer, entity):
                 return at
             heapq.heappop(self._deadlines)
@@ -566,7 +602,7 @@ class Engine:
         """What happens to a task by time alone, soonest first: when (epoch seconds), which timer, to what."""
         found = {
             (at, timer, entity.sid): (at, timer.name.lower(), entity)
-            for at, _, timer, entity in self._deadlines
+            for at, timer, _, _, entity in self._deadlines
             if task is (entity.task if isinstance(entity, Reservation) else entity)
             and self._is_armed(at, timer, entity)
         }
@@ -578,7 +614,7 @@ class Engine:
         if at is None or at > self._state.moment:
             return False
         # It stays in the heap: carrying it out makes it void, and one that broke is still due.
-        _, _, timer, entity = self._deadlines[0]
+        _, timer, _, _, entity = self._deadlines[0]
         match entity:
             case Reservation():
                 self._time_out_reservation(entity)
@@ -638,11 +674,11 @@ class Engine:
 
     def _set_timer(self, at: float, timer: _Timer, entity: Task | Reservation) -> None:
         if len(self._deadlines) >= self._deadlines_at_most:
-            self._deadlines = [item for item in self._deadlines if self._is_armed(item[0], *item[2:])]
+            self._deadlines = [item for item in self._deadlines if self._is_armed(item[0], item[1], item[4])]
             heapq.heapify(self._deadlines)
             self._deadlines_at_most = 2 * len(self._deadlines) + 1_024
         self._pushes += 1
-        heapq.heappush(self._deadlines, (at, self._pushes, timer, entity))
+        heapq.heappush(self._deadlines, (at, timer, entity.number, self._pushes, entity))
 
     # -------------------------------------------------------- small parts
 

@@ -136,6 +136,13 @@ class History:
             del self._events[: self._forgotten], self._latest[: self._forgotten]
             self._forgotten = 0
 
+    @property
+    def kept_from(self) -> int:
+        """The sequence number of the oldest event that is kept, or one above all if there is none."""
+        if self._by_sid:
+            return self._events[self._forgotten].seq
+        return self._events[-1].seq + 1 if self._events else 0
+
     def event(self, sid: str) -> PastEvent:
         """The event; raises NotFound, also once it is forgotten."""
         event = self._by_sid.get(sid)

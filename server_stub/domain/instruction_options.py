@@ -250,7 +250,7 @@ class Given:
         """A whole number in a range."""
         value = self._values.get(name, default)
         if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,12}", value.strip()):
-            value = int(value)
+            value = int(value.strip())  # which takes more for white space than int() does
         return arguments.integer(name, value, low=low, high=high)
 
     def word(self, name: str, allowed: tuple[str, ...], default: str) -> str:

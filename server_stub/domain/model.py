@@ -18,6 +18,7 @@ from taskrouter_worker.terms import (
     TransferType,
 )
 
+from .entities import Entity
 from .expression import Expression
 from .workflow import Step, WorkflowConfiguration
 
@@ -67,7 +68,7 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Activity:
+class Activity(Entity):
     """What a worker is doing. `available` is fixed at creation."""
 
     sid: str
@@ -79,7 +80,7 @@ class Activity:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class TaskChannel:
+class TaskChannel(Entity):
     """A kind of work, such as voice or chat."""
 
     sid: str
@@ -91,7 +92,7 @@ class TaskChannel:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class WorkerChannel:
+class WorkerChannel(Entity):
     """How much work of one task channel a worker takes at once."""
 
     sid: str
@@ -115,9 +116,14 @@ class WorkerChannel:
             return 0
         return max(0, (self.configured_capacity - self.active) * 100 // self.configured_capacity)
 
+    def count(self, status: ReservationStatus) -> None:
+        """Count a live reservation that it was not known to hold."""
+        self.active += 1
+        self.assigned_tasks += status is ReservationStatus.ACCEPTED
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Worker:
+class Worker(Entity):
     """Someone, or something, that handles tasks."""
 
     sid: str
@@ -146,7 +152,7 @@ class Worker:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class TaskQueue:
+class TaskQueue(Entity):
     """Where tasks wait for a worker that matches `target_workers`."""
 
     sid: str
@@ -163,7 +169,7 @@ class TaskQueue:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Workflow:
+class Workflow(Entity):
     """The rules that lead tasks to queues."""
 
     sid: str
@@ -178,7 +184,7 @@ class Workflow:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Task:
+class Task(Entity):
     """A piece of work on its way to a worker."""
 
     sid: str
@@ -228,7 +234,7 @@ class Task:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Reservation:
+class Reservation(Entity):
     """The offer of one task to one worker, and what became of it."""
 
     sid: str
@@ -269,7 +275,7 @@ class Reservation:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Transfer:
+class Transfer(Entity):
     """A task on its way from one worker to another worker or queue."""
 
     sid: str
@@ -285,3 +291,8 @@ class Transfer:
     status: TransferStatus = TransferStatus.INITIATED
     failed_reason: str | None = None  # why it, or its latest attempt, failed
     rejections: int = 0
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has not ended."""
+        return self.status is TransferStatus.INITIATED

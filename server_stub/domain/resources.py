@@ -6,7 +6,8 @@ Every command checks all of its arguments before it changes anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Self
 
 from taskrouter_worker.terms import (
     TASK_ENDED,
@@ -93,11 +94,7 @@ class ConfiguredWorkspace(WorkspaceState):
                 "PrioritizeQueueOrder", prioritize_queue_order, QueueOrder
             ),
         )
-        self._dispatcher = Dispatcher(
-            self.workers, multi_task=self.multi_task_enabled, first=self.prioritize_queue_order
-        )
-        self._engine = Engine(self, self._dispatcher)
-        self._instructions = Instructions(self, self._engine)
+        self.equip()
         template = arguments.choice("Template", template, WorkspaceTemplate)
         self.record(EventType.WORKSPACE_CREATED, None)
         for activity_name, available in _ACTIVITIES:
@@ -111,6 +108,80 @@ class ConfiguredWorkspace(WorkspaceState):
             self.create_workflow(
                 friendly_name="Default Fifo Workflow", configuration=json.dumps({"task_routing": routing})
             )
+
+    def equip(self) -> None:
+        """Build the machinery around the maps that hold the entities."""
+        self._dispatcher = Dispatcher(
+            self.workers, multi_task=self.multi_task_enabled, first=self.prioritize_queue_order
+        )
+        self._engine = Engine(self, self._dispatcher)
+        self._instructions = Instructions(self, self._engine)
+
+    # -------------------------------------------------------- to be stored and taken up again
+
+    @classmethod
+    def bare(
+        cls,
+        *,
+        sid: str,
+        account_sid: str,
+        friendly_name: str,
+        now: Callable[[], float],
+        sids: Callable[[str], str],
+        limits: Limits,
+        multi_task_enabled: bool,
+        event_callback_url: str,
+        events_filter: str | None,
+        prioritize_queue_order: QueueOrder,
+    ) -> Self:
+        """A workspace with nothing in it, for `memento` to fill: nothing is checked, nothing recorded."""
+        workspace = cls.__new__(cls)
+        WorkspaceState.__init__(
+            workspace,
+            sid=sid,
+            account_sid=account_sid,
+            friendly_name=friendly_name,
+            now=now,
+            sids=sids,
+            limits=limits,
+            multi_task_enabled=multi_task_enabled,
+            event_callback_url=event_callback_url,
+            events_filter=events_filter,
+            prioritize_queue_order=prioritize_queue_order,
+        )
+        workspace.equip()
+        return workspace
+
+    def resume(self, *, seq: int, numbers: int, asking: Iterable[str], unrouted: Iterable[str]) -> None:
+        """Take up the work on the entities that were filled in.
+
+        Args:
+            seq: the last event's sequence number.
+            numbers: the last number that was given.
+            asking: see `Dispatcher.asking`.
+            unrouted: see `Engine.unrouted`.
+        """
+        self.seq, self._numbers = seq, numbers
+        fresh = frozenset(asking)
+        for queue in self.task_queues.values():
+            self._dispatcher.set_queue(queue)
+        for worker in self.workers.values():
+            self._dispatcher.add_worker(worker)
+        for task in self.tasks.values():
+            if task.status is TaskStatus.PENDING and not task.is_unrouted:
+                self._dispatcher.add_task(task, fresh=task.sid in fresh)
+        self._engine.resume(unrouted)
+        self.telephony.resume()
+
+    @property
+    def asking(self) -> tuple[str, ...]:
+        """See `Dispatcher.asking`: between two rounds there may be some."""
+        return self._dispatcher.asking
+
+    @property
+    def unrouted(self) -> tuple[str, ...]:
+        """See `Engine.unrouted`: between two rounds there may be some."""
+        return self._engine.unrouted
 
     # -------------------------------------------------------- the workspace itself
 
@@ -561,10 +632,12 @@ class ConfiguredWorkspace(WorkspaceState):
             self.record(EventType.WORKFLOW_UPDATED, workflow)
         replaced = parsed is not workflow.parsed_configuration
         workflow.parsed_configuration = parsed
-        for task in self._open_tasks():
+        for task in list(self.tasks.values()) if replaced else self._open_tasks():
             if task.workflow is not workflow or is_direct(task):
                 continue
-            if re_evaluate and task.status is TaskStatus.PENDING and task.transfer is None:
+            if task.status in TASK_ENDED:
+                task.step = task.step and parsed.counterpart(task.step)
+            elif re_evaluate and task.status is TaskStatus.PENDING and task.transfer is None:
                 self._engine.reevaluate(task, reason="workflow updated")
             elif replaced and task.step is not None:
                 self._engine.set_step(task, parsed.counterpart(task.step))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from taskrouter_worker.terms import EventType, QueueOrder
 
+from .entities import Registry
 from .errors import InvalidArgument, NotFound
 from .events import Event, Resource
 from .model import (
@@ -85,15 +86,15 @@ class WorkspaceState:
         self.prioritize_queue_order = prioritize_queue_order
         self.limits = limits
         self.date_created = self.date_updated = now()
-        self.activities: dict[str, Activity] = {}
-        self.task_channels: dict[str, TaskChannel] = {}
-        self.task_queues: dict[str, TaskQueue] = {}
-        self.workflows: dict[str, Workflow] = {}
-        self.workers: dict[str, Worker] = {}
-        self.worker_channels: dict[str, WorkerChannel] = {}
-        self.tasks: dict[str, Task] = {}
-        self.reservations: dict[str, Reservation] = {}
-        self.transfers: dict[str, Transfer] = {}
+        self.activities = Registry[Activity]()
+        self.task_channels = Registry[TaskChannel]()
+        self.task_queues = Registry[TaskQueue]()
+        self.workflows = Registry[Workflow]()
+        self.workers = Registry[Worker]()
+        self.worker_channels = Registry[WorkerChannel]()
+        self.tasks = Registry[Task]()
+        self.reservations = Registry[Reservation]()
+        self.transfers = Registry[Transfer]()
         self.seq = 0  # the last recorded event's
         self.new_sid = sids
         self.now = now
@@ -106,6 +107,33 @@ class WorkspaceState:
         self.telephony = Telephony(
             account_sid=account_sid, workspace_sid=sid, sids=sids, moment=lambda: self.moment
         )
+
+    @property
+    def registries(self) -> tuple[Registry[Any], ...]:
+        """All entities of the workspace."""
+        return (
+            self.activities,
+            self.task_channels,
+            self.task_queues,
+            self.workflows,
+            self.workers,
+            self.worker_channels,
+            self.tasks,
+            self.reservations,
+            self.transfers,
+            self.telephony.calls,
+            self.telephony.conferences,
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no command is under way: the events of the last one were taken."""
+        return not self._drafts and not self._touched
+
+    @property
+    def numbers(self) -> int:
+        """The last number that `next_number` gave."""
+        return self._numbers
 
     # -------------------------------------------------------- lookups
 

@@ -25,7 +25,7 @@ from .history import Window
 from .model import Reservation, Task, Transfer, Worker
 from .workspace import Workspace
 
-__all__ = ["Durations", "OpenTasks", "Split", "Statistics", "Totals", "Waiting", "milliseconds"]
+__all__ = ["Durations", "Fact", "OpenTasks", "Split", "Statistics", "Totals", "Waiting", "milliseconds"]
 
 _OF_TASKS: Final = frozenset(
     {
@@ -173,7 +173,7 @@ class _OpenTask(NamedTuple):
 # --- What happened ------------------------------------------------------------------------------
 
 
-class _Fact(NamedTuple):
+class Fact(NamedTuple):
     """One event that counts; of `worker.activity.update` the stay in the activity that it ended."""
 
     number: int
@@ -195,16 +195,16 @@ class _Facts:
     __slots__ = ("_facts", "_forgotten")
 
     def __init__(self) -> None:
-        self._facts: list[_Fact] = []
+        self._facts: list[Fact] = []
         self._forgotten = 0
 
     def __len__(self) -> int:
         return len(self._facts) - self._forgotten
 
-    def add(self, fact: _Fact) -> None:
+    def add(self, fact: Fact) -> None:
         self._facts.append(fact)
 
-    def oldest(self) -> _Fact:
+    def oldest(self) -> Fact:
         return self._facts[self._forgotten]
 
     def forget_oldest(self) -> None:
@@ -213,7 +213,7 @@ class _Facts:
             del self._facts[: self._forgotten]
             self._forgotten = 0
 
-    def since(self, at: int) -> Iterator[_Fact]:
+    def since(self, at: int) -> Iterator[Fact]:
         """All of `at` or later, and perhaps some before it."""
         first = bisect_left(self._facts, at, lo=self._forgotten, key=lambda fact: fact.latest)
         return (self._facts[i] for i in range(first, len(self._facts)))
@@ -295,6 +295,7 @@ class Statistics:
         self._places: dict[str, _Place] = {}  # by worker
         self._latest = 0
         self._number = 0
+        self._new: list[Fact] | None = None  # what is to be stored
 
     # -------------------------------------------------------- what happens
 
@@ -404,7 +405,7 @@ class Statistics:
     ) -> None:
         self._number += 1
         self._latest = max(self._latest, at)
-        fact = _Fact(
+        fact = Fact(
             self._number,
             self._latest,
             at,
@@ -417,10 +418,38 @@ class Statistics:
             waited,
             waited_in_queue,
         )
+        if self._new is not None:
+            self._new.append(fact)
         self._facts.add(fact)
         for scope_sid in _scopes(fact):
             self._facts_of.setdefault(scope_sid, _Facts()).add(fact)
         self._forget(at)
+
+    # -------------------------------------------------------- to be stored and taken up again
+
+    def take_new(self) -> list[Fact]:
+        """The facts since the last call, for a store; the first call only begins."""
+        new, self._new = self._new or [], []
+        return new
+
+    @property
+    def kept_from(self) -> int:
+        """The number of the oldest fact that still counts."""
+        return self._facts.oldest().number if len(self._facts) else self._number + 1
+
+    def resume(self, workspace: Workspace, facts: Iterable[Fact]) -> None:
+        """Take up what was stored: these facts, oldest first, and what the workspace holds now."""
+        scopes = {*workspace.task_queues, *workspace.workflows, *workspace.workers}
+        for fact in facts:
+            self._facts.add(fact)
+            for scope_sid in _scopes(fact):
+                if scope_sid in scopes:
+                    self._facts_of.setdefault(scope_sid, _Facts()).add(fact)
+            self._number, self._latest = fact.number, fact.latest
+        for task in workspace.tasks.values():
+            self._recount(workspace.sid, task)
+        for worker in workspace.workers.values():
+            self._places[worker.sid] = _Place(worker.activity.sid, milliseconds(worker.date_status_changed))
 
     def forget(self, now: float) -> None:
         """Count no longer what is too old at `now`, in epoch seconds."""
@@ -534,12 +563,12 @@ class Statistics:
                 add(place.activity_sid, place.since, milliseconds(now))
         return durations
 
-    def _of(self, scope_sid: str | None, start: int) -> Iterator[_Fact]:
+    def _of(self, scope_sid: str | None, start: int) -> Iterator[Fact]:
         facts = self._facts if scope_sid is None else self._facts_of.get(scope_sid, _Facts())
         return facts.since(start)
 
 
-def _scopes(fact: _Fact) -> Iterator[str]:
+def _scopes(fact: Fact) -> Iterator[str]:
     return (sid for sid in (fact.queue_sid, fact.workflow_sid, fact.worker_sid) if sid)
 
 

@@ -11,13 +11,14 @@ happens here without a phone network is our choice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from taskrouter_worker.terms import Instruction, SidPrefix, SupervisorMode
 
+from .entities import Entity, Registry, Watched
 from .errors import IllegalTransition, InvalidArgument, NotFound
 from .instruction_options import (
     CALL_EVENTS,
@@ -35,6 +36,7 @@ __all__ = [
     "CallStatus",
     "Conference",
     "ConferenceStatus",
+    "Log",
     "Participant",
     "Redirect",
     "StatusCallback",
@@ -59,6 +61,9 @@ _CONFERENCE_EVENT: Final = {
     "unhold": "participant-unhold",
 }
 """`StatusCallbackEvent` of what happens in a conference (Twilio, Conference status callbacks)."""
+
+
+L = TypeVar("L")
 
 
 class CallRole(StrEnum):
@@ -107,7 +112,7 @@ class StatusCallback:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Call:
+class Call(Entity):
     """A made-up call."""
 
     sid: str
@@ -130,6 +135,7 @@ class Call:
     status: CallStatus = CallStatus.ANSWERED
     date_created: float
     date_ended: float | None = None
+    ended_number: int = 0  # rises with every call and conference that ends
 
     @property
     def is_live(self) -> bool:
@@ -138,7 +144,7 @@ class Call:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Participant:
+class Participant(Watched):
     """A call that takes part in a conference."""
 
     call: Call
@@ -159,9 +165,13 @@ class Participant:
         """Whether it has not left."""
         return self.date_left is None
 
+    def belongs_to(self) -> Entity | None:
+        """Its conference."""
+        return self.call.conference
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Conference:
+class Conference(Entity):
     """A made-up conference, named after its task. What its first worker asked for counts."""
 
     sid: str
@@ -178,9 +188,14 @@ class Conference:
     status_callback: Callback | None
     recording_status_callback: Callback | None
     status: ConferenceStatus = ConferenceStatus.INIT
-    participants: list[Participant] = field(default_factory=list[Participant])  # those that left included
+    participants: tuple[Participant, ...] = ()  # those that left included
     date_created: float
     date_ended: float | None = None
+    ended_number: int = 0  # rises with every call and conference that ends
+
+    def parts(self) -> Iterable[Watched]:
+        """Its participants."""
+        return self.participants
 
     @property
     def friendly_name(self) -> str:
@@ -221,6 +236,32 @@ class Redirect:
     at: float  # epoch seconds
 
 
+class Log(deque[L]):
+    """The last 1,000 of what was noted, oldest first.
+
+    Attributes:
+        total: how many there ever were: the number of the last one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=KEPT)
+        self.total = 0
+
+    def append(self, line: L, /) -> None:
+        """Note one more."""
+        self.take_up(line, self.total + 1)
+
+    def take_up(self, line: L, number: int) -> None:
+        """Note one that has a number already; those are given in rising order."""
+        super().append(line)
+        self.total = number
+
+    def since(self, number: int) -> list[tuple[int, L]]:
+        """What is kept of those after a number, each with its own."""
+        first = self.total - len(self) + 1
+        return [(first + i, line) for i, line in enumerate(self) if first + i > number]
+
+
 class Telephony:
     """The calls and conferences of a workspace.
 
@@ -242,10 +283,10 @@ class Telephony:
         sids: Callable[[str], str],
         moment: Callable[[], float],
     ) -> None:
-        self.calls: dict[str, Call] = {}
-        self.conferences: dict[str, Conference] = {}
-        self.redirects: deque[Redirect] = deque(maxlen=KEPT)
-        self.status_callbacks: deque[StatusCallback] = deque(maxlen=KEPT)
+        self.calls = Registry[Call]()
+        self.conferences = Registry[Conference]()
+        self.redirects = Log[Redirect]()
+        self.status_callbacks = Log[StatusCallback]()
         self._account_sid = account_sid
         self._workspace_sid = workspace_sid
         self._sids = sids
@@ -254,7 +295,26 @@ class Telephony:
         self._live: dict[str, dict[str, Call]] = {}  # by task, then by SID
         self._ended_calls: deque[str] = deque()
         self._ended_conferences: deque[str] = deque()
+        self._ends = 0  # the last `ended_number`
         self._unsent: deque[StatusCallback] = deque(maxlen=KEPT)
+
+    def resume(self) -> None:
+        """Take up what the records hold that have just been filled in."""
+        for call in self.calls.values():
+            if call.is_live:
+                self._live.setdefault(call.task.sid, {})[call.sid] = call
+        for conference in self.conferences.values():
+            if conference.status is not ConferenceStatus.COMPLETED:
+                self._running[conference.task.sid] = conference
+        calls = sorted((call.ended_number, call.sid) for call in self.calls.values() if not call.is_live)
+        rooms = sorted(
+            (room.ended_number, room.sid)
+            for room in self.conferences.values()
+            if room.status is ConferenceStatus.COMPLETED
+        )
+        self._ended_calls.extend(sid for _, sid in calls)
+        self._ended_conferences.extend(sid for _, sid in rooms)
+        self._ends = max([0, *(number for number, _ in calls[-1:] + rooms[-1:])])
 
     def call(self, sid: str) -> Call:
         """The call; raises NotFound."""
@@ -556,10 +616,11 @@ class Telephony:
         self._tell_call(call, "completed")
         if call.record != "do-not-record" and call.recording_status_callback is not None:
             self._tell_recording(call.recording_status_callback, call.task, {"CallSid": call.sid})
+        call.ended_number = self._next_end()
         _keep(self.calls, self._ended_calls, call.sid)
 
     def _join(self, conference: Conference, participant: Participant) -> Participant:
-        conference.participants.append(participant)
+        conference.participants = (*conference.participants, participant)
         self._tell_participant(participant, "join")
         return participant
 
@@ -576,7 +637,12 @@ class Telephony:
         if recorded and conference.recording_status_callback is not None:
             subject = {"ConferenceSid": conference.sid}
             self._tell_recording(conference.recording_status_callback, conference.task, subject)
+        conference.ended_number = self._next_end()
         _keep(self.conferences, self._ended_conferences, conference.sid)
+
+    def _next_end(self) -> int:
+        self._ends += 1
+        return self._ends
 
     def _tell_call(self, call: Call, step: str) -> None:
         if call.status_callback is None:
@@ -671,7 +737,7 @@ class Telephony:
         self._unsent.append(told)
 
 
-def _keep(entities: dict[str, Call] | dict[str, Conference], ended: deque[str], sid: str) -> None:
+def _keep(entities: Registry[Call] | Registry[Conference], ended: deque[str], sid: str) -> None:
     """Note that an entity has ended; the oldest of too many ended ones is forgotten."""
     ended.append(sid)
     if len(ended) > KEPT:

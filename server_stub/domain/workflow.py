@@ -372,7 +372,7 @@ def _integer(given: _JsonMap, key: str, place: str, low: int, high: int) -> int 
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 12:
-        number = int(value)
+        number = int(value.strip())  # which takes more for white space than int() does
     if number is None or not low <= number <= high:
         raise _refusal(f"{place}.{key}", f"expected an integer from {low} to {high}, got {_shown(value)}")
     return number
