@@ -12,7 +12,7 @@ from aiohttp import web
 from server_stub.faults import FaultyFrame, FrameFault, RequestFault
 from server_stub.views import HEARTBEAT
 from tests.server.conftest import Open
-from tests.server.raw import Desk
+from tests.server.raw import PATIENCE, Desk
 
 
 async def test_frame_is_dropped_replaced_or_followed_by_a_cut(desk: Desk) -> None:
@@ -37,11 +37,12 @@ async def test_frame_is_dropped_replaced_or_followed_by_a_cut(desk: Desk) -> Non
 
 async def test_heartbeats_can_be_muted(open_desk: Open) -> None:
     desk: Desk = await open_desk(heartbeat_seconds=0.1)
-    desk.server.faults.mute_heartbeats = True
-    socket = await desk.client("nina").ready()
-    assert await socket.quiet(0.4)
+    nina = desk.client("nina")
+    muted = desk.server.faults.mute_heartbeats(worker_sid=nina.worker_sid)
+    socket = await nina.ready()
+    await muted.wait_for_hits(3, timeout=PATIENCE)
     assert socket.heartbeats == 0
-    desk.server.faults.mute_heartbeats = False
+    muted.remove()
     raw = await socket.ws.receive(timeout=5)
     assert raw.data.encode() == HEARTBEAT.data
 
