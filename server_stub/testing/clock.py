@@ -1,0 +1,137 @@
+"""The time of a workspace under test: it stands still until the test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from server_stub.standing_clock import StandingClock
+
+from .connections import Connections
+from .desk import Desk
+from .options import as_timestamp
+
+__all__ = ["WorkspaceClock"]
+
+PATIENCE: Final = 10.0
+"""Seconds by the clock on the wall that delivering may take, unless asked otherwise."""
+
+
+class WorkspaceClock:
+    """When it is in a workspace: `taskrouter.clock`.
+
+    It drives reservation and task timeouts, workflow steps, transfers, dates and retention. Tokens and
+    heartbeats follow the clock on the wall: see `TaskRouter.expire_token`.
+
+    Moving it carries out every deadline on the way, in order, each at exactly its own moment. Then it waits
+    until all of that was delivered: every websocket's client has read the frames (it answered a ping
+    that followed them), and the SDK's workers that `TaskRouter` connected have applied them and begun the
+    handlers. What those handlers do afterwards, such as accepting, is not waited for:
+    ``await taskrouter.wait_until_accepted(task)`` does that.
+    """
+
+    def __init__(self, desk: Desk, clock: StandingClock | None, connections: Connections) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._connections = connections
+
+    def now(self) -> datetime:
+        """The present moment in the workspace."""
+        return datetime.fromtimestamp(self._desk.ask(lambda ws: ws.now()), UTC)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the workspace was made."""
+        return self._desk.ask(lambda ws: ws.now()) - self._desk.start
+
+    def next_deadline(self) -> datetime | None:
+        """When something happens by the passing of time alone; None for never."""
+        due = self._desk.ask(lambda ws: ws.next_deadline())
+        return None if due is None else datetime.fromtimestamp(due, UTC)
+
+    async def advance(self, seconds: float | timedelta, *, timeout: float = PATIENCE) -> None:
+        """Let so much time pass, and wait until everything that it brought was delivered.
+
+        Args:
+            seconds: how much, 0 or more; 0 only waits for what was sent before.
+            timeout: seconds by the clock on the wall that delivering may take.
+
+        Raises:
+            ValueError: it is less than 0, or no number.
+            RuntimeError: the workspace follows the real clock.
+            TimeoutError: a client did not read what was sent to it; time has passed all the same.
+        """
+        self._move_by(seconds)
+        await self._delivered(timeout)
+
+    def advance_sync(self, seconds: float | timedelta, *, timeout: float = PATIENCE) -> None:
+        """As `advance`, for plain tests: it blocks.
+
+        It calls the handlers of `SyncWorker`s that wait for `process_events`, in this thread.
+
+        Raises:
+            RuntimeError: also where an event loop runs, whose clients could read nothing meanwhile.
+        """
+        _refuse_loop("advance")
+        self._move_by(seconds)
+        self._delivered_sync(timeout)
+
+    async def set(self, moment: datetime | float, *, timeout: float = PATIENCE) -> None:
+        """Let the time pass until `moment`, a datetime with its zone or epoch seconds; else as `advance`."""
+        self._move_to(as_timestamp(moment, "moment"))
+        await self._delivered(timeout)
+
+    def set_sync(self, moment: datetime | float, *, timeout: float = PATIENCE) -> None:
+        """As `set`, for plain tests: it blocks."""
+        _refuse_loop("set")
+        self._move_to(as_timestamp(moment, "moment"))
+        self._delivered_sync(timeout)
+
+    def _standing(self) -> StandingClock:
+        if self._clock is None:
+            raise RuntimeError(
+                "this workspace follows the real clock: leave out clock='real' to move it by hand"
+            )
+        return self._clock
+
+    def _move_by(self, seconds: float | timedelta) -> None:
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"seconds must be a number or a timedelta, got {seconds!r}")
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"time passes forwards: seconds must be 0 or more, got {seconds!r}")
+        self._move_to(self._standing().now() + seconds)
+
+    def _move_to(self, moment: float) -> None:
+        clock = self._standing()
+        if moment < clock.now():
+            raise ValueError(
+                f"time passes forwards: the clock shows {datetime.fromtimestamp(clock.now(), UTC)}, "
+                f"which is after {datetime.fromtimestamp(moment, UTC)}"
+            )
+        self._desk.server.call(lambda server: server.advance(self._desk.sid, clock, moment))
+
+    async def _delivered(self, timeout: float) -> None:
+        sid = self._desk.sid
+        await asyncio.wrap_future(
+            self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout))
+        )
+        await self._connections.caught_up(timeout)
+
+    def _delivered_sync(self, timeout: float) -> None:
+        sid = self._desk.sid
+        self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout)).result()
+        self._connections.caught_up_sync(timeout)
+
+
+def _refuse_loop(name: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"an event loop runs here, which {name}_sync would block: use `await clock.{name}(...)`"
+    )

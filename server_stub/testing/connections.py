@@ -1,0 +1,182 @@
+"""The SDK's workers of one test: told of, waited for, closed at the end. The only user of the SDK here."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskrouter_worker import (
+    HandlerError,
+    NotConnectedError,
+    SessionState,
+    SyncWorker,
+    TaskRouterError,
+    Worker,
+)
+
+if TYPE_CHECKING:
+    from taskrouter_worker.options import WorkerOptions
+
+__all__ = ["Connections", "make", "make_sync"]
+
+CLOSE_SECONDS: Final = 10.0
+"""How long a worker that the test left open may take to close. It gives its handlers five."""
+
+_NOTHING_COMES: Final = (SessionState.NEW, SessionState.TOKEN_EXPIRED, SessionState.CLOSED)
+"""States in which nothing can be delivered to a worker, however long one waits."""
+
+
+@dataclass(frozen=True, eq=False)
+class _InLoop:
+    worker: Worker
+    loop: asyncio.AbstractEventLoop | None  # None: it was made before its loop ran
+
+
+@dataclass(frozen=True, eq=False)
+class _InThread:
+    worker: SyncWorker
+    processes_events: bool  # False: a function of the application has its handlers called
+
+
+def make(token: str | None, options: WorkerOptions) -> Worker:
+    """The SDK's worker; raises TypeError or ValueError for options that are not right."""
+    return Worker(token, **options)
+
+
+def make_sync(token: str | None, options: WorkerOptions) -> SyncWorker:
+    """The SDK's worker for plain code; raises TypeError or ValueError for options that are not right."""
+    return SyncWorker(token, **options)
+
+
+class Connections:
+    """The workers that a test connected.
+
+    Attributes:
+        errors: their `error` events that nobody took.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[TaskRouterError] = []
+        self._in_loop: list[_InLoop] = []
+        self._in_thread: list[_InThread] = []
+        self._known: set[int] = set()  # by identity; both lists keep them alive
+
+    def add(self, worker: Worker | SyncWorker, *, processes_events: bool = True) -> None:
+        """Look after a worker from now on. Again for the same one does nothing."""
+        if id(worker) in self._known:
+            return
+        self._known.add(id(worker))
+        if isinstance(worker, Worker):
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                loop = None
+            worker.on("error", self.errors.append)
+            self._in_loop.append(_InLoop(worker, loop))
+        else:
+            # The live worker's, in its own thread: the test may never process its events.
+            worker._live.on("error", self.errors.append)  # noqa: SLF001 - see above
+            self._in_thread.append(_InThread(worker, processes_events))
+
+    @asynccontextmanager
+    async def entered(self, worker: Worker) -> AsyncGenerator[Worker]:
+        """Enter it, and disconnect at the end."""
+        self.add(worker)
+        async with worker:
+            yield worker
+
+    @contextmanager
+    def entered_sync(self, worker: SyncWorker) -> Generator[SyncWorker]:
+        """Enter it, and disconnect at the end."""
+        self.add(worker)
+        with worker:
+            yield worker
+
+    async def caught_up(self, timeout: float) -> None:
+        """Wait until each worker was told everything that was sent to it, and its handlers have begun.
+
+        Raises:
+            TimeoutError: a worker did not come that far within `timeout` seconds.
+        """
+        here = asyncio.get_running_loop()
+        for entry in list(self._in_loop):
+            if entry.worker.state in _NOTHING_COMES:
+                continue
+            try:
+                if entry.loop in (here, None):
+                    await entry.worker.caught_up(timeout=timeout)
+                elif (elsewhere := _begin(entry, timeout)) is not None:
+                    await asyncio.wrap_future(elsewhere)
+            except NotConnectedError:
+                continue  # it ended meanwhile
+        for threaded in list(self._in_thread):
+            await asyncio.to_thread(_wait, threaded.worker, timeout)
+            _process(threaded)
+
+    def caught_up_sync(self, timeout: float) -> None:
+        """As `caught_up`; it blocks. Handlers that wait for `process_events` are called here."""
+        for entry in list(self._in_loop):
+            if entry.worker.state in _NOTHING_COMES:
+                continue
+            try:
+                if (elsewhere := _begin(entry, timeout)) is not None:
+                    elsewhere.result()
+            except NotConnectedError:
+                continue
+        for threaded in list(self._in_thread):
+            _wait(threaded.worker, timeout)
+            _process(threaded)
+
+    def close(self) -> None:
+        """Disconnect whoever is still connected."""
+        for threaded in self._in_thread:
+            threaded.worker.disconnect(CLOSE_SECONDS)
+        for entry in self._in_loop:
+            worker, loop = entry.worker, entry.loop
+            if worker.state in (SessionState.NEW, SessionState.CLOSED) or loop is None or loop.is_closed():
+                continue  # with its loop, everything of the worker was canceled
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(worker.disconnect(), loop).result(CLOSE_SECONDS)
+            else:
+                loop.run_until_complete(worker.disconnect())
+
+    def take_errors(self) -> list[TaskRouterError]:
+        """The `error` events so far, which count no longer."""
+        taken = self.errors[:]
+        del self.errors[: len(taken)]
+        return taken
+
+    def describe_errors(self) -> str:
+        """The untaken `error` events as text, empty if there are none."""
+        told: list[str] = []
+        for error in self.errors:
+            told.append(f"{type(error).__name__}: {error}")
+            if isinstance(error, HandlerError) and error.__cause__ is not None:
+                told.append("".join(traceback.format_exception(error.__cause__)).rstrip())
+        return "\n".join(told)
+
+
+def _begin(entry: _InLoop, timeout: float) -> Future[None] | None:
+    """Wait in the worker's own loop; None if that does not run, so that nothing can happen there."""
+    if entry.loop is None or not entry.loop.is_running():
+        return None
+    return asyncio.run_coroutine_threadsafe(entry.worker.caught_up(timeout=timeout), entry.loop)
+
+
+def _wait(worker: SyncWorker, timeout: float) -> None:
+    if worker.state in _NOTHING_COMES:
+        return
+    try:
+        worker.caught_up(timeout=timeout)
+    except NotConnectedError:
+        return  # it ended meanwhile
+
+
+def _process(entry: _InThread) -> None:
+    if entry.processes_events:
+        entry.worker.process_events()
