@@ -5,8 +5,10 @@ The body of an error is TaskRouter's (REST API, errors): `code`, `message`, `mor
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -17,9 +19,12 @@ from .domain.errors import DomainError
 
 __all__ = [
     "CORS",
+    "REQUEST_TIMEOUT",
     "ApiError",
+    "commit_failed",
     "cut",
     "error_response",
+    "in_time",
     "json_response",
     "method_not_allowed",
     "read_body",
@@ -40,12 +45,16 @@ _CODES: Final = {
     HTTPStatus.FORBIDDEN: 20006,
     HTTPStatus.NOT_FOUND: 20404,
     HTTPStatus.METHOD_NOT_ALLOWED: 20004,
+    HTTPStatus.REQUEST_TIMEOUT: 20408,
     HTTPStatus.CONFLICT: 20409,
     HTTPStatus.PRECONDITION_FAILED: 20412,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: 20413,
     HTTPStatus.TOO_MANY_REQUESTS: 20429,
 }
 """TaskRouter's code where the status alone decides it; everything else is 20500."""
+
+REQUEST_TIMEOUT: Final = web.AppKey("REQUEST_TIMEOUT", float)
+"""Under this key an application keeps how long the body of a request may take, in seconds."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -101,6 +110,13 @@ def error_response(error: ApiError, *, headers: Mapping[str, str] | None = None)
     )
 
 
+def commit_failed() -> ApiError:
+    """The refusal of a request whose effect is not known to be stored."""
+    return ApiError(
+        503, "The server could not store what was changed, and is stopping", headers={"Retry-After": "5"}
+    )
+
+
 def method_not_allowed(method: str, *allowed: str) -> ApiError:
     """405, naming what would be allowed."""
     wanted = ", ".join(sorted(allowed))
@@ -109,17 +125,33 @@ def method_not_allowed(method: str, *allowed: str) -> ApiError:
     )
 
 
+@asynccontextmanager
+async def in_time(request: web.Request) -> AsyncGenerator[None]:
+    """Whatever reads the body of a request inside of this has the request's time for it.
+
+    Raises:
+        ApiError: 408, it did not come in time.
+    """
+    seconds = request.app.get(REQUEST_TIMEOUT)
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise ApiError(408, f"The request body did not arrive within {seconds:g} seconds") from None
+
+
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The whole body.
 
     Raises:
-        ApiError: 413, it is longer than `limit` bytes. The rest is not read.
+        ApiError: 413, it is longer than `limit` bytes; 408, it did not come in time. The rest is not read.
     """
     too_large = ApiError(413, f"The request body is too large: at most {limit} bytes are accepted")
     if (request.content_length or 0) > limit:
         raise too_large
     try:
-        body = await request.read()
+        async with in_time(request):
+            body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     if len(body) > limit:

@@ -10,6 +10,7 @@ Two kinds of token are accepted, told apart by the key that verifies them:
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import jwt
 from taskrouter_worker.clock import Clock
 from taskrouter_worker.terms import Role, SidPrefix, is_sid
 
-__all__ = ["LEEWAY", "MAX_TOKEN", "Caller", "Credentials", "Policy", "TokenRefused", "Tokens"]
+__all__ = ["LEEWAY", "MAX_TOKEN", "Caller", "Credentials", "Policy", "TokenRefused", "Tokens", "token_digest"]
 
 LEEWAY: Final = 3.0
 """Seconds by which the clocks of issuer and server may differ (our choice)."""
@@ -109,6 +110,11 @@ class Tokens:
     def __init__(self, credentials: Credentials, clock: Clock) -> None:
         self._credentials = credentials
         self._clock = clock
+        self._expired: set[bytes] = set()
+
+    def expire(self, digest: bytes) -> None:
+        """The token with this digest counts as expired from now on (a fault that a test asked for)."""
+        self._expired.add(digest)
 
     def caller(self, token: str) -> Caller:
         """Whoever the token was made for.
@@ -118,6 +124,8 @@ class Tokens:
         """
         if len(token) > MAX_TOKEN:
             raise TokenRefused(f"The token is too long: at most {MAX_TOKEN} characters are accepted")
+        if self._expired and token_digest(token) in self._expired:
+            raise TokenRefused("Token expired", expired=True)
         ours = self._credentials
         claims = _verified(token, ours.signing_key_secret)
         if claims is not None and claims.get("iss") == ours.signing_key_sid:
@@ -129,8 +137,7 @@ class Tokens:
 
     def _with_grant(self, claims: Mapping[str, object]) -> Caller:
         expires_at = self._checked_times(claims)
-        if claims.get("sub") != self._credentials.account_sid:
-            raise TokenRefused("The token belongs to another account", status=403)
+        self._check_account(claims.get("sub"))
         grants = claims.get("grants")
         grant = cast("dict[str, object]", grants).get("task_router") if isinstance(grants, dict) else None
         if not isinstance(grant, dict):
@@ -152,8 +159,7 @@ class Tokens:
 
     def _with_capabilities(self, claims: Mapping[str, object]) -> Caller:
         expires_at = self._checked_times(claims)
-        if claims.get("account_sid") != self._credentials.account_sid:
-            raise TokenRefused("The token belongs to another account", status=403)
+        self._check_account(claims.get("account_sid"))
         workspace_sid, worker_sid = claims.get("workspace_sid"), claims.get("worker_sid")
         if not isinstance(workspace_sid, str) or not is_sid(workspace_sid, SidPrefix.WORKSPACE):
             raise TokenRefused("The token names no workspace_sid")
@@ -170,6 +176,12 @@ class Tokens:
             policies=_policies(policies),
         )
 
+    def _check_account(self, account_sid: object) -> None:
+        if not isinstance(account_sid, str) or not is_sid(account_sid, SidPrefix.ACCOUNT):
+            raise TokenRefused("The token names no account")
+        if account_sid != self._credentials.account_sid:
+            raise TokenRefused("The token belongs to another account", status=403)
+
     def _checked_times(self, claims: Mapping[str, object]) -> float:
         """`exp` in epoch seconds, after the check that now is before it and not before `nbf`."""
         now = self._clock.now()
@@ -184,6 +196,11 @@ class Tokens:
         ):
             raise TokenRefused("The token is not valid yet")
         return expires_at
+
+
+def token_digest(token: str) -> bytes:
+    """What a token is known by where the token itself must not be kept."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
 def _verified(token: str, key: str) -> dict[str, Any] | None:  # Any: a JWT's claims are free-form JSON
@@ -207,7 +224,12 @@ def _verified(token: str, key: str) -> dict[str, Any] | None:  # Any: a JWT's cl
 
 
 def _is_moment(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON allows integers that no float holds
+        return False
 
 
 def _policies(value: object) -> tuple[Policy, ...]:
