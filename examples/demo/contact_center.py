@@ -57,6 +57,16 @@ class Rest:
         items: list[dict[str, Any]] = page[page["meta"]["key"]]
         return items
 
+    async def pages(self, path: str, **query: str | int) -> AsyncIterator[dict[str, Any]]:
+        """Each item of the list at `path`, page by page."""
+        url: str | None = f"{self._base}/{path}"
+        while url is not None:
+            async with self._session.get(url, params=query) as response:
+                page = await self._json(response)
+            for item in page[page["meta"]["key"]]:
+                yield item
+            url, query = page["meta"]["next_page_url"], {}
+
     async def _json(self, response: aiohttp.ClientResponse) -> dict[str, Any]:
         body: dict[str, Any] = await response.json()
         if response.status >= 400:
