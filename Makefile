@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types check bench clean python-is-new-enough node-is-new-enough
+.PHONY: help setup demo test lint types check bench licenses bounds audit sbom clean python-is-new-enough node-is-new-enough
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -35,19 +35,42 @@ types: $(VENV)/.dev $(NPM)/node_modules/.stamp
 	@echo "==> pyright"
 	@$(NPM)/node_modules/.bin/pyright --pythonpath $(BIN)/python
 
-check: setup ## random orders, long properties, the wheel in a fresh environment
+check: setup $(VENV)/.desktop ## random orders, long properties, windows, the wheel in a fresh environment
 	@for seed in 1 2; do \
 	  echo "==> tests in random order, seed $$seed"; \
 	  $(PYTEST) -n 2 --dist worksteal -q -p no:cacheprovider --randomly-seed=$$seed || exit 1; \
 	done
 	@echo "==> long property runs"
 	@$(PYTEST) -n 2 --dist worksteal -q --hypothesis-profile=long -m hypothesis -o faulthandler_timeout=900
+	@echo "==> kill -9 under load, and what was acknowledged"
+	@$(BIN)/python -m tests.storage.kill --kills 8 --data sqlite
+	@$(BIN)/python -m tests.storage.kill --kills 8 --data postgresql
+	@echo "==> a minute of soak with chaos"
+	@$(BIN)/python -m tests.soak --seconds 60 --workers 40
+	@echo "==> the windows of Qt and Tk"
+	@$(PYTEST) -q -m desktop tests/desktop
 	@echo "==> the wheel, installed in a fresh environment"
 	@$(BIN)/python tests/wheel_check.py
+	@$(MAKE) --no-print-directory licenses bounds
+
+licenses: $(VENV)/.dev ## fail if something that users install has a licence that is not on the list
+	@echo "==> licences"
+	@$(BIN)/python -m tests.supply_chain.licenses
+
+bounds: $(VENV)/.dev ## a part of the tests with the lowest and with the newest versions
+	@echo "==> lowest and newest versions"
+	@$(BIN)/python -m tests.supply_chain.bounds
+
+audit: $(VENV)/.supply ## ask the advisory service about the pinned versions; fails if it cannot be asked
+	@$(BIN)/python -m tests.supply_chain.audit
+
+sbom: $(VENV)/.supply ## dist/sbom.json, a CycloneDX bill of materials
+	@$(BIN)/python -m tests.supply_chain.sbom
 
 bench: $(VENV)/.run ## cycles per second against the local server; routing in growing workspaces
 	@$(BIN)/python -m benchmarks.accept_loop
 	@$(BIN)/python -m benchmarks.routing $(ROUTING_ARGS)
+	@$(BIN)/python -m server_stub.testing.timings
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(NPM)/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -65,8 +88,18 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> what the tests need"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server,dev,examples]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.desktop: $(VENV)/.dev
+	@echo "==> what the tests with windows need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[desktop-tests]'
+	@touch $@
+
+$(VENV)/.supply: $(VENV)/.dev
+	@echo "==> what audits and bills of materials need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[supply-chain]'
+	@touch $@
 
 $(NPM)/node_modules/.stamp: $(NPM)/package.json $(NPM)/package-lock.json | node-is-new-enough
 	@echo "==> the official JavaScript SDK, the OpenAPI document and pyright"

@@ -1,4 +1,4 @@
-"""The command line: ``python -m server_stub serve`` or ``explain``, installed as ``taskrouter-stub``."""
+"""The command line: ``python -m server_stub serve``, ``seed`` and so on, installed as ``taskrouter-stub``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import argparse
 import asyncio
 import errno
 import json
+import math
 import os
 import signal
 import ssl
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import fields
+from pathlib import Path
 from typing import Final, TypeVar
 
 from .app import Settings, StubServer
 from .domain.model import Limits
 from .explain_command import add_explain, run_explain
+from .limits import ServerLimits, add_limit_options, limits_from
+from .offset_clock import OffsetClock
+from .replay_command import add_replay, run_replay
+from .seeding import SeedError
+from .state_command import COMMANDS, add_state_commands, run_state_command, show_problems
+from .storage import Data, StorageError, open_store
 
 __all__ = ["main"]
 
@@ -31,25 +41,43 @@ _CREDENTIALS: Final = {
 }
 
 
+class _DataLost(Exception):
+    """The server stopped because the data could not be written."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status.
 
-    Of `serve`: 0 stopped, 1 could not listen, 2 bad arguments; of `explain` see there.
+    Of `serve`: 0 stopped, 1 could not listen, 2 bad arguments, seed or data, 3 stopped because the data
+    could not be written; of the others see there.
     """
     parser = _parser()
     options = parser.parse_args(argv)
     if options.command == "explain":
         return run_explain(options, ENVIRONMENT)
+    if options.command == "replay":
+        return run_replay(options)
+    if options.command in COMMANDS:
+        return run_state_command(options, ENVIRONMENT)
     try:
         settings = _settings(options)
     except ValueError as error:
         parser.error(_as_options(str(error)))
     try:
-        asyncio.run(_serve(settings, as_json=options.json))
+        asyncio.run(_serve(settings, options))
     except KeyboardInterrupt:
         return 0  # where signals cannot be handled by the loop
+    except _DataLost as error:
+        print(f"taskrouter-stub: {error}; stopped", file=sys.stderr)
+        return 3
+    except StorageError as error:
+        print(f"taskrouter-stub: {error}", file=sys.stderr)
+        return 2
     except ssl.SSLError as error:
         print(f"taskrouter-stub: cannot use the TLS certificate or key: {error.reason}", file=sys.stderr)
+        return 2
+    except SeedError as error:
+        show_problems(error.problems)
         return 2
     except OSError as error:
         print(f"taskrouter-stub: {_explained(error, settings)}", file=sys.stderr)
@@ -74,6 +102,18 @@ def _parser() -> argparse.ArgumentParser:
         variable = ENVIRONMENT + name.upper()
         add(f"--{name.replace('_', '-')}", default=os.environ.get(variable), metavar="TEXT", help=meaning)
     add("--json", action="store_true", help="print how to reach the server as one line of JSON")
+    add(
+        "--seed",
+        type=Path,
+        metavar="FILE",
+        help="what the workspaces are set up with: YAML, TOML or JSON (default: one empty workspace)",
+    )
+    add(
+        "--data",
+        metavar="PATH",
+        help="keep the state, credentials included, in this SQLite file or in postgresql://... "
+        "(default: in memory; see docs/storage.md)",
+    )
     add(
         "--settle-ms",
         type=_number,
@@ -123,9 +163,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST",
         help="a host beside this machine that callbacks may be sent to; may be repeated",
     )
+    add(
+        "--max-attributes",
+        type=_count,
+        default=Limits().max_attributes_length,
+        metavar="NUMBER",
+        help="characters of the attributes of a task or worker (default %(default)s)",
+    )
+    add(
+        "--clock-offset",
+        type=_offset,
+        default=0.0,
+        metavar="SECONDS",
+        help="how far the server's clock is ahead of the machine's; negative: behind (default 0)",
+    )
     add("--tls-cert", metavar="FILE", help="PEM file with the certificate chain: serve https and wss")
     add("--tls-key", metavar="FILE", help="PEM file with its private key")
+    add_limit_options(serve)
+    add_state_commands(commands, ENVIRONMENT)
+    add("--record", metavar="FILE", help="record all sessions, without tokens, for `replay`")
+    add(
+        "--redact-attributes",
+        action="store_true",
+        help="replace customers' attributes and all names in the recording by placeholders",
+    )
     add_explain(commands, ENVIRONMENT)
+    add_replay(commands)
     return parser
 
 
@@ -135,6 +198,10 @@ def _port(text: str) -> int:
 
 def _number(text: str) -> float:
     return _checked(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
+
+
+def _offset(text: str) -> float:
+    return _checked(text, float, math.isfinite, "a number of seconds")
 
 
 def _count(text: str) -> int:
@@ -156,6 +223,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         host=options.host,
         port=options.port,
+        seed_document=options.seed,
         settle_ms=options.settle_ms,
         offline_grace_ms=options.offline_grace_ms,
         allowed_hosts=tuple(options.allowed_host),
@@ -166,19 +234,21 @@ def _settings(options: argparse.Namespace) -> Settings:
             retention_seconds=options.retention,
             event_retention_seconds=options.event_retention,
             max_events=options.max_events,
+            max_attributes_length=options.max_attributes,
         ),
+        server_limits=limits_from(options),
         **credentials,
     )
 
 
 def _as_options(message: str) -> str:
     """Name the options as the command line spells them."""
-    for name in ("tls_cert", "tls_key", *_CREDENTIALS):
+    for name in ("tls_cert", "tls_key", *_CREDENTIALS, *(item.name for item in fields(ServerLimits))):
         message = message.replace(name, f"--{name.replace('_', '-')}")
     return message
 
 
-async def _serve(settings: Settings, *, as_json: bool) -> None:
+async def _serve(settings: Settings, options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -186,12 +256,37 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
             loop.add_signal_handler(number, stopped.set)
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
             continue
-    async with StubServer(settings) as server:
-        if as_json:
+    async with AsyncExitStack() as stack:
+        data = None
+        if options.data is not None:
+            data = await stack.enter_async_context(Data(open_store(options.data)))
+        clock = OffsetClock(options.clock_offset)
+        server = await stack.enter_async_context(
+            StubServer(settings, clock=clock, token_clock=clock, data=data)
+        )
+        if options.record is not None:
+            server.record(options.record, redact_attributes=options.redact_attributes)
+        if options.json:
             print(json.dumps(_reach(server)), flush=True)
         else:
             _banner(server)
-        await stopped.wait()
+        if (error := await _end_of(server, stopped)) is not None:
+            raise _DataLost(str(error))
+
+
+async def _end_of(server: StubServer, stopped: asyncio.Event) -> StorageError | None:
+    """Wait until somebody stops the server, or until it cannot store anything any more: then why."""
+    waiting: list[asyncio.Task[object]] = [
+        asyncio.create_task(stopped.wait()),
+        asyncio.create_task(server.failed()),
+    ]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return server.failure
 
 
 def _reach(server: StubServer) -> dict[str, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import secrets
 import socket
 import ssl
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,27 +19,48 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 
-from aiohttp import web
+import msgspec
+from aiohttp import web, web_app
 
 from taskrouter_worker.clock import Clock, SystemClock
+from taskrouter_worker.recording import Recorder
 from taskrouter_worker.terms import Role, SidPrefix, WorkspaceTemplate, is_sid
 from taskrouter_worker.tokens import worker_token
 
 from .callbacks import Callbacks, is_loopback
 from .chronicle import Chronicle
+from .commits import CommitFailed
 from .deliveries import Deliveries
 from .domain.events import Event
+from .domain.history import PastEvent, Window
 from .domain.model import Limits
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_bridge import EventBridge
+from .fault_door import FaultDoor
 from .faults import Faults
 from .ids import RandomSids, SeededSids
 from .inspection import Inspection
-from .replies import CORS, ApiError, error_response, json_response, method_not_allowed
-from .rest import MAX_BODY, Rest
+from .limits import ConnectionWatch, Doorkeeper, RateLimit, ServerLimits
+from .recording import RecordedWebSocket, RecordingRoutes, Recordings
+from .replies import (
+    CORS,
+    REQUEST_TIMEOUT,
+    ApiError,
+    commit_failed,
+    error_response,
+    json_response,
+    method_not_allowed,
+)
+from .rest import Rest
 from .runtime import Publish, PublishCallbacks, Runtime
+from .seeding import SeedDocument, source_for
 from .sessions import Sessions
+from .standing_clock import StandingClock
+from .state_documents import StateInput
+from .state_keeper import StateKeeper
+from .state_routes import StateRoutes
+from .storage import Data, Durability, StorageError
 from .store import Account
 from .switchboard import Switchboard
 from .tokens import MAX_TOKEN, Credentials, Tokens
@@ -49,6 +73,9 @@ BRIDGE_PATH: Final = "/v1/wschannels"
 
 MAX_HEADER: Final = MAX_TOKEN + 1_024
 """Longest request line or header in bytes: the websocket's address holds a whole token."""
+
+LONGEST_STUB_BODY: Final = 8 * 1024 * 1024
+"""What `/stub` takes at most, in bytes."""
 
 SHUTDOWN_SECONDS: Final = 0.5
 """How long requests in flight may take once the server stops."""
@@ -72,8 +99,9 @@ class Settings:
         tls_cert, tls_key: PEM files; both or neither.
         limits: TaskRouter's limits and timers.
         seed: makes SIDs repeatable.
-        max_sessions_per_worker: websockets of one worker at a time.
-        max_waiting_frames: frames that may wait for a slow websocket before it is closed.
+        seed_document: what the workspaces are set up with, as a file (YAML, TOML or JSON) or as objects; one
+            empty workspace unless given. See `docs/state.md`.
+        server_limits: how much this server bears: sizes, connections, requests, times.
 
     Raises:
         ValueError: a value is out of its range, or would expose the server with generated credentials.
@@ -94,8 +122,8 @@ class Settings:
     tls_key: str | Path | None = None
     limits: Limits = field(default_factory=Limits)
     seed: int | None = None
-    max_sessions_per_worker: int = 64
-    max_waiting_frames: int = 1_000
+    seed_document: SeedDocument | None = None
+    server_limits: ServerLimits = field(default_factory=ServerLimits)
 
     def __post_init__(self) -> None:
         for name, value, prefix in (
@@ -116,8 +144,6 @@ class Settings:
             raise ValueError("settle_ms and offline_grace_ms must be 0 or more")
         if self.heartbeat_seconds <= 0:
             raise ValueError(f"heartbeat_seconds must be more than 0, got {self.heartbeat_seconds}")
-        if self.max_sessions_per_worker < 1 or self.max_waiting_frames < 1:
-            raise ValueError("max_sessions_per_worker and max_waiting_frames must be 1 or more")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or neither")
         if not is_loopback(self.host) and (self.auth_token is None or self.signing_key_secret is None):
@@ -135,10 +161,18 @@ class StubServer:
         clock: the time of the workspaces: timeouts, dates, retention. Where it is turned by hand,
             `tick` carries out what became due.
         token_clock: the time by which tokens expire; the system's unless given.
+        data: where the state is kept, see `docs/storage.md`; in memory unless given. It is open, and stays
+            so until the server has stopped.
+
+    Raises:
+        StorageError: the data are damaged, or another account's.
+        ValueError: `settings.seed` goes with `data`: it would repeat SIDs after a restart.
 
     Attributes:
         faults: switches for tests.
         account: the workspaces by SID, in `account.workspaces`.
+        failure: why nothing can be stored any more; None while all is well. The server answers 503 then,
+            and has to be stopped: see `failed`.
     """
 
     def __init__(
@@ -147,18 +181,28 @@ class StubServer:
         *,
         clock: Clock | None = None,
         token_clock: Clock | None = None,
+        data: Data | None = None,
     ) -> None:
         self.settings = settings = settings or Settings()
+        if data is not None and settings.seed is not None:
+            raise ValueError("seed repeats SIDs: it cannot be given where the state outlives the process")
+        stored = {} if data is None else dict(data.contents.settings)
         clock = clock or SystemClock()
         token_clock = token_clock or SystemClock()
         sids = RandomSids() if settings.seed is None else SeededSids(settings.seed)
         self._credentials = Credentials(
-            account_sid=settings.account_sid or sids(SidPrefix.ACCOUNT),
-            auth_token=settings.auth_token or secrets.token_hex(32),
-            signing_key_sid=settings.signing_key_sid or sids(SidPrefix.API_KEY),
-            signing_key_secret=settings.signing_key_secret or secrets.token_hex(32),
+            account_sid=settings.account_sid or stored.get("account_sid") or sids(SidPrefix.ACCOUNT),
+            auth_token=settings.auth_token or stored.get("auth_token") or secrets.token_hex(32),
+            signing_key_sid=settings.signing_key_sid
+            or stored.get("signing_key_sid")
+            or sids(SidPrefix.API_KEY),
+            signing_key_secret=settings.signing_key_secret
+            or stored.get("signing_key_secret")
+            or secrets.token_hex(32),
         )
+        base = stored.get("seed_base") or secrets.token_hex(16)
         self.faults = Faults()
+        self._recordings = Recordings((self.auth_token, self.signing_key_secret))
         self._observers: list[Publish] = []
         self._callback_observers: list[PublishCallbacks] = []
         self.account = Account(
@@ -171,6 +215,8 @@ class StubServer:
             deleted=self._forget,
             publish_callbacks=self._publish_callbacks,
         )
+        bears = settings.server_limits
+        rate = RateLimit(bears.max_requests_per_second)
         tokens = Tokens(self._credentials, token_clock)
         self._sessions = Sessions(
             self._runtime,
@@ -179,9 +225,10 @@ class StubServer:
             faults=self.faults,
             heartbeat_seconds=settings.heartbeat_seconds,
             offline_grace=settings.offline_grace_ms / 1000,
-            max_frames=settings.max_waiting_frames,
-            max_per_worker=settings.max_sessions_per_worker,
+            limits=settings.server_limits,
+            websocket=self._recordings.websocket,
         )
+        self.faults.attach(self._sessions)
         self._bridge = EventBridge(
             self._runtime,
             tokens,
@@ -189,17 +236,55 @@ class StubServer:
             faults=self.faults,
             settle=settings.settle_ms / 1000,
             acting=self._chronicle.acting,
+            rate=rate,
+            max_body=bears.max_envelope,
         )
-        self._rest = Rest(self._runtime, self._credentials, faults=self.faults, chronicle=self._chronicle)
+        self._rest = Rest(
+            self._runtime,
+            self._credentials,
+            faults=self.faults,
+            chronicle=self._chronicle,
+            rate=rate,
+            max_body=bears.max_body,
+        )
         self._callbacks = Callbacks(
             self._runtime, auth_token=self._credentials.auth_token, hosts=settings.callback_hosts
         )
         self._inspection = Inspection(self._runtime, self._callbacks.deliveries, guard=self._check_caller)
+        self._recording_routes = RecordingRoutes(self._runtime, self._recordings, guard=self._check_caller)
         self._switchboard = Switchboard(self._runtime, guard=self._check_caller)
-        self._default = self.account.create_workspace(
-            friendly_name="Default Workspace", template=WorkspaceTemplate.FIFO
+        self._fault_door = FaultDoor(self._runtime, self.faults, guard=self._check_caller)
+        self._state = StateKeeper(
+            self._runtime,
+            limits=settings.limits,
+            base=base if settings.seed is None else str(settings.seed),
+            repeatable=settings.seed is not None,
+            leave=self._leave,
+            begin_anew=self.faults.clear,
         )
+        self.failure: StorageError | None = None
+        self._failed = asyncio.Event()
+        self._durability: Durability | None = None
+        if data is not None:
+            kept = {**self._kept_credentials(), "seed_base": base}
+            self._durability = self._runtime.commits = Durability(
+                data,
+                self.account,
+                self._chronicle,
+                settings=lambda: {**kept, "default_workspace_sid": self.workspace_sid},
+                failed=self._storage_failed,
+            )
+        if self.account.workspaces:
+            self._state.resume(settings.seed_document, default_sid=stored.get("default_workspace_sid", ""))
+        else:
+            self._state.begin(settings.seed_document)
+        self._state_routes = StateRoutes(self._state, guard=self._check_caller)
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._watch = ConnectionWatch(
+            self._open_connections, silent=bears.idle_timeout, stalled=bears.stall_timeout
+        )
+        self._connections: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
         self._port = settings.port
 
     # --- Addresses and credentials ------------------------------------------------------------
@@ -246,8 +331,8 @@ class StubServer:
 
     @property
     def workspace_sid(self) -> str:
-        """The default workspace, made from the FIFO template."""
-        return self._default.sid
+        """The default workspace: the seed's first one, or one made from the FIFO template."""
+        return self._state.default_sid
 
     @property
     def deliveries(self) -> Deliveries:
@@ -280,8 +365,11 @@ class StubServer:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=4_096)
         try:
             self._port = listener.getsockname()[1]
-            runner = await self._begin()
-            await web.SockSite(runner, listener, ssl_context=tls, backlog=4_096).start()
+            await self._begin()
+            # Not aiohttp's SockSite: it would let in any number of connections.
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._doorkeeper(), sock=listener, ssl=tls, backlog=4_096
+            )
         except BaseException:
             listener.close()
             await self.stop()
@@ -296,13 +384,21 @@ class StubServer:
         """
         if self._runner is not None:
             raise RuntimeError("the server runs already")
-        runner = await self._begin()
-        server = runner.server
+        await self._begin()
+        return self._doorkeeper()
+
+    def _doorkeeper(self) -> Doorkeeper:
+        server = None if self._runner is None else self._runner.server
         if server is None:  # set up a moment ago
             raise RuntimeError("aiohttp made no server")
-        return server
+        limit = self.settings.server_limits.max_connections
+        return Doorkeeper(server, count=lambda: len(server.connections), most=limit)
 
-    async def _begin(self) -> web.AppRunner:
+    def _open_connections(self) -> Sequence[web.RequestHandler]:
+        server = None if self._runner is None else self._runner.server
+        return [] if server is None else server.connections
+
+    async def _begin(self) -> None:
         runner = web.AppRunner(
             self._app(),
             access_log=None,  # it would show tokens: they are in the websocket's address
@@ -310,27 +406,77 @@ class StubServer:
             shutdown_timeout=SHUTDOWN_SECONDS,
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
+            # For aiohttp this is also how long each further request's headers may take.
+            keepalive_timeout=self.settings.server_limits.idle_timeout,
         )
         await runner.setup()
         self._runner = runner
+        self._watch.start()
         await self._callbacks.open()
         self._sessions.open()
         self._runtime.open()
-        self._runtime.adopt(self._default)
-        return runner
+        if self._durability is not None:
+            self._durability.open()
+        for workspace in list(self.account.workspaces.values()):
+            self._runtime.adopt(workspace)
+        if self._durability is not None:
+            try:
+                await self._durability.committed()  # nobody is told credentials that are not stored
+            except CommitFailed as error:
+                raise StorageError(str(error)) from None
 
     async def stop(self) -> None:
         """Close every session with 1001, then everything else. Takes two seconds at most; idempotent."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        for site in list(runner.sites):
-            await site.stop()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
+        self._watch.stop()
         await self._sessions.close()
         await runner.cleanup()
+        await self._end_connections()
+        self._bridge.close()
         self._runtime.close()
         await self._callbacks.close()
+        if self._durability is not None:
+            await self._durability.close()
+        self._recordings.close()
+        _forget_handlers()
         log.info("stopped")
+
+    async def _end_connections(self) -> None:
+        # aiohttp waits ten seconds for the rest of a body that nobody read, such as one too large, and
+        # forgets that it does once the client is gone.
+        left = [task for task in self._connections if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def failed(self) -> StorageError:
+        """Wait until nothing can be stored any more, and say why."""
+        while self.failure is None:
+            self._failed.clear()
+            await self._failed.wait()
+        return self.failure
+
+    def _storage_failed(self, error: StorageError) -> None:
+        log.critical("%s: answering 503 from now on", error)
+        self.failure = error
+        self._failed.set()
+
+    def _kept_credentials(self) -> dict[str, str]:
+        """What has to be the same after a restart: what was not given explicitly, and whose data they are."""
+        given, known = self.settings, self._credentials
+        kept = {"account_sid": known.account_sid}
+        if given.auth_token is None:
+            kept["auth_token"] = known.auth_token
+        if given.signing_key_sid is None:
+            kept["signing_key_sid"] = known.signing_key_sid
+        if given.signing_key_secret is None:
+            kept["signing_key_secret"] = known.signing_key_secret
+        return kept
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -390,9 +536,175 @@ class StubServer:
         worker_sid = self.run(self.workspace_sid, create)
         return worker_sid, self.worker_token(worker_sid)
 
+    def add_workspace(
+        self,
+        *,
+        friendly_name: str,
+        template: WorkspaceTemplate = WorkspaceTemplate.FIFO,
+        multi_task_enabled: bool = True,
+        clock: StandingClock | None = None,
+        sids: Callable[[str], str] | None = None,
+    ) -> str:
+        """A further workspace; its SID.
+
+        Args:
+            friendly_name: up to 64 characters.
+            template: ``FIFO`` adds a queue and a workflow that leads every task to it.
+            multi_task_enabled: False makes a legacy workspace: one reservation per worker.
+            clock: a time of its own, which only `advance` moves; the server's unless given.
+            sids: makes its SIDs; the server's source unless given.
+
+        Raises:
+            DomainError: a value is out of its range.
+            ValueError: `sids` gave the SID of a workspace that is there already.
+        """
+        workspace = self.account.create_workspace(
+            friendly_name=friendly_name,
+            template=template,
+            multi_task_enabled=multi_task_enabled,
+            now=None if clock is None else clock.now,
+            sids=sids,
+        )
+        if clock is not None:
+            self._runtime.stand_still(workspace)
+        self._runtime.adopt(workspace)
+        return workspace.sid
+
+    def delete_workspace(self, workspace_sid: str) -> None:
+        """Forget a workspace and all it holds, and close its sessions.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self._runtime.delete_workspace(self.account.workspace(workspace_sid))
+
+    def advance(self, workspace_sid: str, clock: StandingClock, until: float) -> None:
+        """Move the clock of a workspace on; each deadline on the way comes at exactly its own moment.
+
+        Args:
+            workspace_sid: whose time it is.
+            clock: the one given to `add_workspace`.
+            until: epoch seconds.
+
+        Raises:
+            ValueError: `until` lies in the past of the clock.
+            NotFound: there is no such workspace.
+        """
+        self._runtime.advance(self.account.workspace(workspace_sid), clock, until)
+
+    async def delivered(self, workspace_sid: str, *, timeout: float) -> None:
+        """Wait until every client of a workspace has read all that was pushed to it until now.
+
+        Args:
+            workspace_sid: which one.
+            timeout: seconds, by the clock on the wall.
+
+        Raises:
+            TimeoutError: a client did not answer in time; the text names its worker.
+            NotFound: there is no such workspace.
+        """
+        await self._sessions.delivered(self.account.workspace(workspace_sid), timeout=timeout)
+
+    def history(self, workspace_sid: str) -> Sequence[PastEvent]:
+        """What happened in a workspace, as far as it is kept, oldest first."""
+        return self._chronicle.of(workspace_sid).history.newest_first(Window(0.0, math.inf))[::-1]
+
     def tick(self) -> None:
         """Carry out every deadline that is due by the clock, for tests that turn it by hand."""
         self._runtime.tick()
+
+    # --- State: see docs/state.md -------------------------------------------------------------
+
+    def seed(self, document: SeedDocument) -> list[str]:
+        """Set everything to a seed, to which `reset` goes back from now on; the SIDs of its workspaces.
+
+        Call this, and the other methods about state, in the server's event loop.
+
+        Raises:
+            SeedError: something is wrong with the document. Every problem is told, nothing was changed.
+            OSError: its file cannot be read.
+        """
+        return self._state.seed(source_for(document))
+
+    def reset(self, workspace_sid: str | None = None) -> list[str]:
+        """Go back to the seed: one workspace, or everything; the SIDs of what was set back.
+
+        Sessions of workers that are still there are closed with 1012 and come back, others with 4403.
+
+        Raises:
+            NotFound: there is no such workspace.
+            InvalidArgument: the seed does not describe it.
+        """
+        return self._state.reset(workspace_sid)
+
+    def seed_workspace(self, workspace_sid: str, document: SeedDocument) -> None:
+        """Set one workspace to the only one of a seed; it keeps its SID and its clock.
+
+        Raises:
+            NotFound: there is no such workspace.
+            SeedError: something is wrong with the document; nothing was changed.
+            InvalidArgument: the seed describes several workspaces, or none.
+            OSError: its file cannot be read.
+        """
+        self._state.seed_workspace(workspace_sid, source_for(document))
+
+    def export_state(self, workspace_sid: str | None = None) -> dict[str, object]:
+        """The state of a workspace, or of all of them, as a JSON document.
+
+        Raises:
+            NotFound: there is no such workspace.
+        """
+        document: dict[str, object] = msgspec.to_builtins(self._state.export(workspace_sid))
+        return document
+
+    def import_state(self, document: StateInput) -> list[str]:
+        """Put back what `export_state` wrote, here or in another process; the SIDs of the workspaces.
+
+        A document of all workspaces replaces all of them, one of a single workspace only that one.
+        Sessions end as at a reset.
+
+        Raises:
+            InvalidArgument: the document cannot be used; nothing was changed.
+        """
+        return self._state.put_back(document)
+
+    def save_snapshot(self, name: str, workspace_sid: str | None = None) -> None:
+        """Keep the present state of a workspace, or of all, in memory under a name.
+
+        Raises:
+            NotFound: there is no such workspace.
+            InvalidArgument: the name is not valid, or there are too many snapshots.
+        """
+        self._state.save(name, workspace_sid)
+
+    def restore_snapshot(self, name: str, workspace_sid: str | None = None) -> list[str]:
+        """Go back to a snapshot; the SIDs of the workspaces that were put back.
+
+        Raises:
+            NotFound: there is no such snapshot of the workspace, or of all.
+        """
+        return self._state.put_back(self._state.snapshot(name, workspace_sid), workspace_sid)
+
+    def record(
+        self,
+        sink: str | os.PathLike[str] | Callable[[str], object],
+        *,
+        workspace_sid: str | None = None,
+        redact_attributes: bool = False,
+    ) -> Recorder:
+        """Record the sessions of workers that connect from now on, see `taskrouter_worker.recording`.
+
+        Closing what it returns ends the recording, as does the server's stop.
+
+        Args:
+            sink: a file's path, or a function that gets each line.
+            workspace_sid: whose sessions; every workspace's unless given.
+            redact_attributes: replace customers' attributes and all names by placeholders.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        return self._recordings.start(sink, workspace_sid=workspace_sid, redact_attributes=redact_attributes)
 
     def observe(self, observer: Publish) -> None:
         """Call `observer` with the events of each command from now on, before the next command runs."""
@@ -416,25 +728,72 @@ class StubServer:
         for observer in self._callback_observers:
             observer(workspace, callbacks)
 
+    def _leave(self, workspace: Workspace, staying: Collection[str]) -> None:
+        """The workspace is about to be replaced by another state of it, with these workers."""
+        self._sessions.send_away(workspace, staying)
+        self._chronicle.forget(workspace)
+        self._callbacks.abandon(workspace)
+        self.faults.clear(workspace.sid)
+
     def _forget(self, workspace: Workspace) -> None:
         self._chronicle.forget(workspace)
-        self._sessions.close_workspace(workspace)
+        if self._durability is None:
+            self._sessions.close_workspace(workspace)
+        else:
+            self._durability.when_committed(lambda: self._sessions.close_workspace(workspace))
+        self.faults.forget(workspace.sid)
         self._callbacks.forget(workspace)
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_as_json], client_max_size=MAX_BODY)
+        bears = self.settings.server_limits
+        # Each door has a limit of its own; aiohttp's is for all of them.
+        most = max(bears.max_body, bears.max_envelope, LONGEST_STUB_BODY)
+        stored = [] if self._durability is None else [self._once_stored]
+        app = web.Application(middlewares=[self._note_request, *stored, _as_json], client_max_size=most)
+        app[REQUEST_TIMEOUT] = bears.request_timeout
+        app.on_response_prepare.append(self._note_connection)
         app.router.add_route("*", BRIDGE_PATH, self._handle_bridge)
         app.router.add_route("*", "/v1/Workspaces", self._rest.handle)
         app.router.add_route("*", "/v1/Workspaces/{path:.*}", self._rest.handle)
         app.router.add_route("*", "/stub/health", self._handle_health)
         self._inspection.add_to(app.router)
         self._switchboard.add_to(app.router)
+        self._state_routes.add_to(app.router)
+        self._recording_routes.add_to(app.router)
+        self._fault_door.add_to(app.router)
         return app
+
+    @web.middleware
+    async def _once_stored(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """No answer, refusals included, shows anything that the end of this process could take back."""
+        response = await handler(request)
+        if self._durability is not None and not response.prepared:
+            try:
+                await self._durability.committed()
+            except CommitFailed:
+                headers = CORS if request.path == BRIDGE_PATH else None
+                return error_response(commit_failed(), headers=headers)
+        return response
+
+    @web.middleware
+    async def _note_request(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self._watch.heard(request.protocol)
+        return await handler(request)
+
+    async def _note_connection(self, request: web.Request, _: web.StreamResponse) -> None:
+        self._connections.add(request.task)
 
     async def _handle_bridge(self, request: web.Request) -> web.StreamResponse:
         if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._sessions.handle(request)
-        return await self._bridge.handle(request)
+            ws = await self._sessions.handle(request)
+            if isinstance(ws, RecordedWebSocket):
+                ws.left()
+            return ws
+        return await self._recordings.exchange(request, self._bridge.handle)
 
     async def _handle_health(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)
@@ -493,6 +852,14 @@ async def _as_json(
         # Not its text: it may quote a token.
         log.error("a request broke: %s\n%s", type(error).__name__, where)  # noqa: TRY400
         return error_response(ApiError(500, "The server failed to carry out the request"), headers=headers)
+
+
+def _forget_handlers() -> None:
+    # aiohttp remembers the handlers of the last thousand addresses, those of stopped servers too, and
+    # with them everything that such a server holds. Where it stops doing so there is nothing to clear.
+    remembered = getattr(web_app, "_cached_build_middleware", None)
+    if remembered is not None:
+        remembered.cache_clear()
 
 
 def _version() -> str:

@@ -479,12 +479,22 @@ def _own_task(call: Call) -> str | None:
 
 
 def _own_transfer(call: Call) -> str | None:
-    return None if call.is_own(call.sids["worker"]) else "a worker may transfer only its own tasks"
+    if call.is_own(call.sids["worker"]) and _names_own_reservation(call):
+        return None
+    return "a worker may transfer only its own tasks"
+
+
+def _names_own_reservation(call: Call) -> bool:
+    """Whether the reservation among the parameters is the caller's; an unknown one is not for a rule."""
+    reservation = call.workspace.reservations.get(call.args.get("reservation_sid", ""))
+    return reservation is None or call.is_own(reservation.worker.sid)
 
 
 def _own_participants(call: Call) -> str | None:
     if not call.is_own(call.sids["worker"]):
         return "a worker may act only as itself"
+    if not _names_own_reservation(call):
+        return "a worker may change only its own leg of a conference"
     task = call.workspace.tasks.get(call.args.get("task_sid", ""))
     if task is None or any(call.is_own(r.worker.sid) for r in task.live_reservations):
         return None  # a task that there is not is the command's to refuse
@@ -493,7 +503,8 @@ def _own_participants(call: Call) -> str | None:
 
 def _supervises(call: Call) -> str | None:
     word = call.args.get("instruction", "").lower()
-    as_itself = call.args.get("Supervisor") == call.caller.worker_sid
+    own = call.caller.worker_sid  # a supervisor's token may name none: then it is nobody that could listen
+    as_itself = own is not None and call.args.get("Supervisor") == own
     if call.caller.role is Role.SUPERVISOR and word == Instruction.SUPERVISE and as_itself:
         return None
     return "only a supervisor may supervise another worker's reservation, and only as itself"

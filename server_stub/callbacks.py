@@ -19,7 +19,7 @@ import base64
 import hashlib
 import hmac
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,6 +102,7 @@ class _Request:
     parameters: Mapping[str, str]
     seconds: float  # its time limit
     method: str = "POST"
+    epoch: int  # of the workspace, see `Callbacks.abandon`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,6 +153,7 @@ class Callbacks:
         self._auth_token = auth_token
         self._hosts = frozenset(host.lower() for host in hosts)
         self._lanes: dict[tuple[str, DeliveryKind], _Lane] = {}
+        self._epochs: Counter[str] = Counter()  # by workspace, how often it was set to another state
         self._owner: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -200,6 +202,18 @@ class Callbacks:
                 self.deliveries.ended(left)
             self._lanes.clear()
 
+    def abandon(self, workspace: Workspace) -> None:
+        """The workspace is set to another state: what waits is never sent, answers to come are discarded."""
+        self._epochs[workspace.sid] += 1
+        for (workspace_sid, _), lane in self._lanes.items():
+            if workspace_sid == workspace.sid and lane.waiting:
+                self.deliveries.ended(len(lane.waiting))
+                lane.waiting.clear()
+        self.deliveries.forget(workspace.sid)
+
+    def _is_abandoned(self, request: _Request) -> bool:
+        return request.epoch != self._epochs[request.workspace_sid]
+
     def forget(self, workspace: Workspace) -> None:
         """The workspace was deleted, and its record with it. What waits is still sent."""
         self.deliveries.forget(workspace.sid)
@@ -222,6 +236,7 @@ class Callbacks:
         # Rendered here: by the time it is sent the resource may look different.
         request = _Request(
             workspace_sid=workspace.sid,
+            epoch=self._epochs[workspace.sid],
             kind=DeliveryKind.EVENT,
             sid=sid,
             event_type=event.type,
@@ -237,6 +252,7 @@ class Callbacks:
         urls = (workflow.assignment_callback_url, workflow.fallback_assignment_callback_url or "")
         request = _Request(
             workspace_sid=workspace.sid,
+            epoch=self._epochs[workspace.sid],
             kind=DeliveryKind.ASSIGNMENT,
             sid=reservation.sid,
             parameters=_assignment_parameters(workspace, reservation, at),
@@ -249,6 +265,7 @@ class Callbacks:
         for step in steps:
             request = _Request(
                 workspace_sid=workspace.sid,
+                epoch=self._epochs[workspace.sid],
                 kind=DeliveryKind.STATUS,
                 sid=step.sid,
                 event_type=step.event,
@@ -261,6 +278,13 @@ class Callbacks:
     # --- Taking turns -------------------------------------------------------------------------
 
     def _enqueue(self, request: _Request, job: _Job) -> None:
+        """Let the job wait for its turn, once what it tells of is stored."""
+        if self._runtime.commits is None:
+            self._admit(request, job)
+        else:
+            self._runtime.commits.when_committed(lambda: self._admit(request, job))
+
+    def _admit(self, request: _Request, job: _Job) -> None:
         """Let the job have its turn, or drop it if too many wait or the server does not run.
 
         A dropped assignment leaves its reservation pending: to take it back would only make the next
@@ -319,6 +343,8 @@ class Callbacks:
             if not address:
                 continue
             attempt = await self._send(request, address, is_fallback=is_fallback)
+            if self._is_abandoned(request):
+                return
             was_sent |= attempt.outcome is not DeliveryOutcome.REFUSED
             if attempt.outcome is DeliveryOutcome.DELIVERED:
                 try:
@@ -465,6 +491,8 @@ class Callbacks:
 
     def _record(self, attempt: _Attempt) -> None:
         request = attempt.request
+        if self._is_abandoned(request):
+            return
         if attempt.outcome is not DeliveryOutcome.DELIVERED or attempt.code is not None:
             # Neither the address nor the answer, nor a refusal that quotes it: they may hold what is
             # nobody's business.

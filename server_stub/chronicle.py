@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .domain.events import Event
 from .domain.history import History, PastEvent, event_sid
 from .domain.model import Limits, Reservation, Transfer
-from .domain.statistics import Statistics
+from .domain.statistics import Fact, Statistics
 from .domain.workspace import Workspace
 from .event_data import description, event_data, resource_of
 
@@ -50,6 +50,7 @@ class Chronicle:
         self._limits = limits
         self._records: dict[str, Records] = {}
         self._actor: str | None = None
+        self._new: dict[str, list[PastEvent]] | None = None  # by workspace: what is to be stored
 
     def of(self, workspace_sid: str) -> Records:
         """The records of a workspace."""
@@ -60,6 +61,8 @@ class Chronicle:
                 History(seconds=limits.event_retention_seconds, at_most=limits.max_events),
                 Statistics(seconds=limits.event_retention_seconds, at_most=limits.max_counted_events),
             )
+            if self._new is not None:
+                records.statistics.take_new()  # begins to note
         return records
 
     def publish(self, workspace: Workspace, events: Sequence[Event]) -> None:
@@ -68,12 +71,34 @@ class Chronicle:
         actor, self._actor = self._actor, None
         for event in events:
             if event.logged:
-                records.history.add(_told(records.history, workspace, event, actor))
+                told = _told(records.history, workspace, event, actor)
+                records.history.add(told)
+                if self._new is not None:
+                    self._new.setdefault(workspace.sid, []).append(told)
         records.statistics.observe(workspace, events)
 
     def forget(self, workspace: Workspace) -> None:
         """The workspace was deleted, and its records with it."""
         self._records.pop(workspace.sid, None)
+        if self._new is not None:
+            self._new.pop(workspace.sid, None)
+
+    def take_new(self, workspace_sid: str) -> tuple[list[PastEvent], list[Fact]]:
+        """The events and facts of a workspace since the last call, for a store."""
+        if self._new is None:
+            raise RuntimeError("nothing was noted for a store: call `keep_new` first")
+        return self._new.pop(workspace_sid, []), self.of(workspace_sid).statistics.take_new()
+
+    def keep_new(self) -> None:
+        """From now on, note what is new, for `take_new`."""
+        self._new = {}
+
+    def resume(self, workspace: Workspace, events: Iterable[PastEvent], facts: Iterable[Fact]) -> None:
+        """Take up what was stored of a workspace, oldest first."""
+        records = self.of(workspace.sid)
+        for event in events:
+            records.history.add(replace(event, keys=records.history.shape(event.keys)))
+        records.statistics.resume(workspace, facts)
 
     @contextmanager
     def acting(self, worker_sid: str | None) -> Generator[None]:

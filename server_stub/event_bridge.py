@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -18,11 +17,14 @@ from aiohttp import web
 from taskrouter_worker.terms import Role
 
 from .bridge_routes import Call, Gate, HeldFrames, Path, Route, arguments, find, not_found
+from .commits import CommitFailed
 from .domain.errors import DomainError, NotFound
 from .faults import Faults
+from .limits import RateLimit
 from .replies import (
     CORS,
     ApiError,
+    commit_failed,
     cut,
     error_response,
     json_response,
@@ -31,13 +33,9 @@ from .replies import (
     version_of,
 )
 from .runtime import InternalError, Runtime
-from .tokens import Caller, TokenRefused, Tokens
+from .tokens import Caller, TokenRefused, Tokens, token_digest
 
 __all__ = ["EventBridge"]
-
-MAX_BODY: Final = 262_144
-"""Longest envelope in bytes: attributes are limited to 4,096 characters, tokens to some kilobytes."""
-
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class _Envelope(msgspec.Struct):
 
     url: str
     method: str
-    token: str
+    token: object = None  # whatever it is, it proves nothing unless it is a sound text
     params: dict[str, object] | None = None
 
 
@@ -64,6 +62,8 @@ class EventBridge:
         faults: a test's switches.
         settle: seconds between an answer and the frames that its command caused.
         acting: marks, while it is entered, whose command is carried out.
+        rate: how many requests the bearer of a token may make.
+        max_body: longest envelope, in bytes.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class EventBridge:
         faults: Faults,
         settle: float,
         acting: Callable[[str | None], AbstractContextManager[None]],
+        rate: RateLimit,
+        max_body: int,
     ) -> None:
         self._runtime = runtime
         self._tokens = tokens
@@ -82,6 +84,16 @@ class EventBridge:
         self._faults = faults
         self._settle = settle
         self._acting = acting
+        self._rate = rate
+        self._max_body = max_body
+        self._settling: dict[asyncio.TimerHandle, Callable[[], None]] = {}
+
+    def close(self) -> None:
+        """Do at once what waits for the settle time."""
+        for timer, act in list(self._settling.items()):
+            timer.cancel()
+            act()
+        self._settling.clear()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request. Every answer, refusals included, may be read by pages of any origin."""
@@ -95,7 +107,7 @@ class EventBridge:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
             raise method_not_allowed(request.method, "POST", "OPTIONS")
-        body = await read_body(request, MAX_BODY)
+        body = await read_body(request, self._max_body)
         if request.headers.get("apiVersion", "v1") not in ("v1", "v2"):
             raise ApiError(400, "The header apiVersion must be v1 or v2")
         try:
@@ -106,11 +118,19 @@ class EventBridge:
                 400,
                 "The body must be a JSON object with the strings url, method and token and the object params",
             ) from None
-        caller = self._caller(envelope.token)
+        caller, headers = self._caller(envelope.token)
         path = tuple(envelope.url.replace("\\", "/").removeprefix("/").split("/"))
-        fault = await self._faults.on_request("bridge", envelope.method, "/".join(path))
+        fault = None
+        if self._faults.watches_requests:
+            fault = await self._faults.on_request(
+                "bridge",
+                envelope.method,
+                "/".join(path),
+                workspace_sid=caller.workspace_sid,
+                worker_sid=caller.worker_sid,
+            )
         if fault is not None and fault.status is not None:
-            raise ApiError(fault.status, "refused by a fault that a test asked for")
+            raise ApiError(fault.status, "refused by a fault that a test asked for", headers=fault.headers)
         if fault is not None and fault.cut == "before":
             return cut(request)
 
@@ -129,6 +149,10 @@ class EventBridge:
         try:
             with self._acting(caller.worker_sid if route.method == "POST" else None):
                 payload = _carried_out(route, call, path)
+            if self._runtime.commits is not None:
+                await self._runtime.commits.committed()
+        except CommitFailed:
+            raise commit_failed() from None  # the frames are not stored either: they never go
         except BaseException:
             frames.release()
             raise
@@ -137,12 +161,15 @@ class EventBridge:
         if fault is not None and fault.cut == "after":
             frames.release()
             return cut(request)
-        response = json_response({"payload": payload}, headers=CORS)
+        response = json_response({"payload": payload}, headers=headers)
         if not frames.holds_something and not call.on_settled:
             return response
         return await self._written(request, response, frames, call.on_settled)
 
-    def _caller(self, token: str) -> Caller:
+    def _caller(self, token: object) -> tuple[Caller, Mapping[str, str]]:
+        """Who calls, and the headers of the answer."""
+        if not isinstance(token, str):
+            raise ApiError(401, "The body has no token: expected a JSON string")
         try:
             caller = self._tokens.caller(token)
         except TokenRefused as refused:
@@ -150,7 +177,9 @@ class EventBridge:
         account_sid = self._runtime.account.sid
         if not caller.may("POST", ("wschannels", account_sid, caller.worker_sid or ""), {}):
             raise ApiError(403, "The token's policies do not allow the event bridge")
-        return caller
+        if not self._rate.is_on:
+            return caller, CORS
+        return caller, {**CORS, **self._rate.take(token_digest(token))}
 
     def _prepared(
         self,
@@ -221,8 +250,13 @@ class EventBridge:
             for action in actions:
                 action()
 
+        def settled() -> None:
+            del self._settling[timer]
+            act()
+
         if self._settle > 0:
-            asyncio.get_running_loop().call_later(self._settle, act)
+            timer = asyncio.get_running_loop().call_later(self._settle, settled)
+            self._settling[timer] = act
         else:
             act()
 

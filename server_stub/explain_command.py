@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -16,9 +15,21 @@ import aiohttp
 
 from taskrouter_worker.terms import RESERVATION_LIVE
 
-__all__ = ["add_explain", "run_explain"]
+from .remote import (
+    EPILOG,
+    UNKNOWN,
+    UNREACHABLE,
+    Json,
+    Stop,
+    add_url,
+    connection,
+    credentials,
+    default_workspace,
+    fetch,
+    plain,
+)
 
-Json = dict[str, Any]  # Any: the server's answer, whose shape `domain.explain` gives
+__all__ = ["add_explain", "explanation_lines", "run_explain"]
 
 ROWS: Final = 25
 """Workers that are shown, unless all are asked for."""
@@ -26,28 +37,15 @@ ROWS: Final = 25
 ALL: Final = 15_000
 """More workers no workspace has."""
 
-SECONDS: Final = 30.0
-"""How long the server may take."""
+REACHED, NOT_REACHED = range(2)
+"""Exit statuses, as the help explains them; the others are `remote`'s."""
 
-REACHED, NOT_REACHED, MISUSED, UNREACHABLE, UNKNOWN, REFUSED = range(6)
-"""Exit statuses, as the help explains them."""
-
-_EPILOG: Final = """\
-Credentials come from the environment: {0}ACCOUNT_SID and {0}AUTH_TOKEN, or {0}SIGNING_KEY_SID and
-{0}SIGNING_KEY_SECRET.
-
+_EPILOG: Final = f"""\
+{EPILOG}
 Exit status: 0 the worker (without --worker: some worker) has the task or is reserved next; 1 none has
 or is; 2 wrong use; 3 the server cannot be reached or failed; 4 no such task or worker; 5 the credentials
 were refused.
 """
-
-
-class _Stop(Exception):
-    """There is nothing to show."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def add_explain(commands: Any, environment: str) -> None:  # Any: argparse does not name the type
@@ -65,14 +63,10 @@ def add_explain(commands: Any, environment: str) -> None:  # Any: argparse does 
     add(
         "--workspace",
         metavar="WORKSPACE_SID",
-        default=os.environ.get(f"{environment}WORKSPACE_SID"),
+        default=default_workspace(environment),
         help="where the task is; every workspace is tried unless given",
     )
-    add(
-        "--url",
-        default=os.environ.get(f"{environment}URL", "http://127.0.0.1:8300"),
-        help="the server (default %(default)s)",
-    )
+    add_url(parser, environment)
     add("--all", action="store_true", help=f"show every worker, not only the first {ROWS}")
     add("--json", action="store_true", help="print the server's answer as JSON")
 
@@ -80,9 +74,9 @@ def add_explain(commands: Any, environment: str) -> None:  # Any: argparse does 
 def run_explain(options: argparse.Namespace, environment: str) -> int:
     """Carry out the command; its exit status."""
     try:
-        answer = asyncio.run(_ask(options, _credentials(environment)))
-    except _Stop as stop:
-        print(f"taskrouter-stub: {_plain(str(stop))}", file=sys.stderr)
+        answer = asyncio.run(_ask(options, credentials(environment)))
+    except Stop as stop:
+        print(f"taskrouter-stub: {plain(str(stop))}", file=sys.stderr)
         return stop.status
     if options.json:
         print(json.dumps(answer, indent=2))
@@ -100,45 +94,23 @@ def _is_reached(worker: Json) -> bool:
 # --- Asking -------------------------------------------------------------------------------------
 
 
-def _credentials(environment: str) -> tuple[str, str]:
-    for name, secret in (("ACCOUNT_SID", "AUTH_TOKEN"), ("SIGNING_KEY_SID", "SIGNING_KEY_SECRET")):
-        given = os.environ.get(environment + name), os.environ.get(environment + secret)
-        if given[0] and given[1]:
-            return given[0], given[1]
-    raise _Stop(
-        MISUSED,
-        f"set {environment}ACCOUNT_SID and {environment}AUTH_TOKEN to what the server was started with, "
-        "or printed when it started",
-    )
-
-
-async def _ask(options: argparse.Namespace, credentials: tuple[str, str]) -> Json:
-    headers = {"Authorization": aiohttp.encode_basic_auth(*credentials)}
-    timeout = aiohttp.ClientTimeout(total=SECONDS)
-    try:
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
-            given = [options.workspace] if options.workspace else None
-            for sid in given or [sid async for sid in _workspaces(http, options.url)]:
-                answer = await _explanation(http, options, sid)
-                if answer is not None:
-                    return answer
-    except aiohttp.InvalidURL:
-        raise _Stop(
-            MISUSED, f"--url {options.url!r} is not an address such as http://127.0.0.1:8300"
-        ) from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        reason = str(error) or type(error).__name__
-        raise _Stop(UNREACHABLE, f"no server answers at {options.url}: {reason}") from None
+async def _ask(options: argparse.Namespace, known: tuple[str, str]) -> Json:
+    async with connection(options.url, known) as http:
+        given = [options.workspace] if options.workspace else None
+        for sid in given or [sid async for sid in _workspaces(http, options.url)]:
+            answer = await _explanation(http, options, sid)
+            if answer is not None:
+                return answer
     who = f" and worker {options.worker}" if options.worker else ""
-    raise _Stop(UNKNOWN, f"the server knows no task {options.task_sid}{who} in one workspace")
+    raise Stop(UNKNOWN, f"the server knows no task {options.task_sid}{who} in one workspace")
 
 
 async def _workspaces(http: aiohttp.ClientSession, url: str) -> AsyncIterator[str]:
     page: str | None = f"{url.rstrip('/')}/v1/Workspaces?PageSize=1000"
     while page:
-        body = await _get(http, page)
+        body = await fetch(http, page)
         if body is None:
-            raise _Stop(UNREACHABLE, f"what answers at {url} is no TaskRouter")
+            raise Stop(UNREACHABLE, f"what answers at {url} is no TaskRouter")
         for workspace in body["workspaces"]:
             yield workspace["sid"]
         page = body["meta"]["next_page_url"]
@@ -152,51 +124,39 @@ async def _explanation(
     )
     query = f"?Limit={ALL if options.all else ROWS}"
     query += f"&WorkerSid={quote(options.worker, safe='')}" if options.worker else ""
-    return await _get(http, options.url.rstrip("/") + path + query)
-
-
-async def _get(http: aiohttp.ClientSession, url: str) -> Json | None:
-    """The answer's JSON; None for 404."""
-    async with http.get(url, allow_redirects=False) as response:
-        try:
-            body: Json = await response.json()
-        except (aiohttp.ContentTypeError, ValueError):
-            body = {}
-        match response.status:
-            case 200 if body:
-                return body
-            case 404:
-                return None
-            case 401 | 403:
-                raise _Stop(REFUSED, f"the server refused: {body.get('message', response.status)}")
-            case 400:
-                raise _Stop(MISUSED, f"the server refused: {body.get('message', response.status)}")
-            case status:
-                raise _Stop(UNREACHABLE, f"the server failed with status {status}")
+    return await fetch(http, options.url.rstrip("/") + path + query)
 
 
 # --- Showing ------------------------------------------------------------------------------------
 
 
-def _show(answer: Json) -> None:
-    lines = [(style, _plain(text)) for style, text in _lines(answer)]
-    table = [[_plain(cell) for cell in row] for row in _rows(answer["workers"])]
-    left_out = answer["worker_count"] - len(table)
+def explanation_lines(answer: Json) -> list[str]:
+    """The server's answer as plain text."""
+    lines = [plain(text) for _, text in _lines(answer)]
+    for row in _rows(answer["workers"]):
+        name, activity, load, place, why = map(plain, row)
+        lines.append(f"  {name}: {why}  (activity {activity}, load {load}, place {place or '-'})")
+    return lines + [f"  {note}" for note in _notes(answer)]
+
+
+def _notes(answer: Json) -> list[str]:
+    left_out = answer["worker_count"] - len(answer["workers"])
     tally = ", ".join(f"{number} by {kind.replace('_', ' ')}" for kind, number in answer["held_back"].items())
     notes = [f"and {left_out} more workers; --all shows them"] if left_out else []
-    notes += [f"workers held back: {tally}"] if tally and answer["worker_count"] > 1 else []
+    return notes + ([f"workers held back: {tally}"] if tally and answer["worker_count"] > 1 else [])
+
+
+def _show(answer: Json) -> None:
+    lines = [(style, plain(text)) for style, text in _lines(answer)]
+    table = [[plain(cell) for cell in row] for row in _rows(answer["workers"])]
+    notes = _notes(answer)
     try:
         from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - part of the extra "server"
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
     except ImportError:
-        for _, text in lines:
-            print(text)
-        for row in table:
-            print(f"  {row[0]}: {row[4]}  (activity {row[1]}, load {row[2]}, place {row[3] or '-'})")
-        for note in notes:
-            print(f"  {note}")
+        print("\n".join(explanation_lines(answer)))
         return
     console = Console(highlight=False)
     for style, text in lines:
@@ -285,8 +245,3 @@ def _failed(parts: list[Json]) -> str:
         values = ", ".join(f"{name} is {json.dumps(value)}" for name, value in part["values"].items())
         told.append(f"{part['text']} where {values}" if values else part["text"])
     return "; ".join(told)
-
-
-def _plain(text: str) -> str:
-    """Text that does nothing to a terminal: names and attributes are other people's."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -20,6 +20,7 @@ from aiohttp import web
 from .chronicle import Chronicle
 from .domain.errors import DomainError, NotFound
 from .faults import Faults
+from .limits import RateLimit
 from .operations import Call, Operation
 from .parameters import read_params
 from .replies import (
@@ -36,10 +37,7 @@ from .runtime import InternalError, Runtime
 from .tokens import Credentials
 from .views import RestView
 
-__all__ = ["MAX_BODY", "Rest"]
-
-MAX_BODY: Final = 4 * 1024 * 1024
-"""Longest form in bytes: a workflow configuration of 1,038,576 bytes, each of them percent-encoded."""
+__all__ = ["Rest"]
 
 MAX_FIELDS: Final = 1_000
 
@@ -110,6 +108,8 @@ class Rest:
         credentials: HTTP Basic: account and auth token, or signing key and its secret.
         faults: a test's switches.
         chronicle: what happened: events and statistics.
+        rate: how many requests the account may make.
+        max_body: longest form, in bytes.
     """
 
     def __init__(
@@ -119,6 +119,8 @@ class Rest:
         *,
         faults: Faults,
         chronicle: Chronicle,
+        rate: RateLimit,
+        max_body: int,
     ) -> None:
         self._runtime = runtime
         self._accepted = (
@@ -127,6 +129,8 @@ class Rest:
         )
         self._faults = faults
         self._chronicle = chronicle
+        self._rate = rate
+        self._max_body = max_body
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -138,15 +142,18 @@ class Rest:
 
     async def _handle(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
         self.authenticate(request.headers.get("Authorization", ""))
+        headers.update(self._rate.take(self._runtime.account.sid))  # its keys are the account, too
         path = request.path.removeprefix("/v1")
-        fault = await self._faults.on_request("rest", request.method, path.removeprefix("/"))
+        fault = None
+        if self._faults.watches_requests:
+            fault = await self._faults.on_request("rest", request.method, path.removeprefix("/"))
         if fault is not None and fault.status is not None:
-            raise ApiError(fault.status, "refused by a fault that a test asked for")
+            raise ApiError(fault.status, "refused by a fault that a test asked for", headers=fault.headers)
         if fault is not None and fault.cut == "before":
             return cut(request)
 
         operation, sids = _find(request.method, path)
-        pairs, args = await _arguments(request, operation)
+        pairs, args = await _arguments(request, operation, self._max_body)
         base = f"{request.scheme}://{request.host}/v1/Workspaces"
         now = self._runtime.now(sids[0] if sids else None)
         try:
@@ -201,23 +208,28 @@ class Rest:
 
 
 async def _arguments(
-    request: web.Request, operation: Operation
+    request: web.Request, operation: Operation, max_body: int
 ) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """What the client sent as names and values, and the operation's arguments made of it."""
     if operation.read_body is not None:
-        body = await read_body(request, MAX_BODY)
+        body = await read_body(request, max_body)
         if request.content_type != "application/json":
             raise ApiError(400, "Content-Type must be application/json")
         return [], operation.read_body(body)
-    pairs = await _form(request) if request.method == "POST" else _query(request)
+    pairs = await _form(request, max_body) if request.method == "POST" else _query(request)
     return pairs, read_params(operation.params, pairs)
 
 
-async def _form(request: web.Request) -> list[tuple[str, str]]:
-    body = await read_body(request, MAX_BODY)
+async def _form(request: web.Request, max_body: int) -> list[tuple[str, str]]:
+    body = await read_body(request, max_body)
     if body and request.content_type not in ("application/x-www-form-urlencoded", "application/octet-stream"):
         # aiohttp says octet-stream where the client said nothing.
         raise ApiError(400, "Content-Type must be application/x-www-form-urlencoded")
+    return _pairs(body)
+
+
+def _pairs(body: bytes) -> list[tuple[str, str]]:
+    """The names and values of a form."""
     try:
         return parse_qsl(
             body.decode("ascii"),

@@ -14,10 +14,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from .commits import Commits
 from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
+from .standing_clock import StandingClock
 from .store import Account
 
 __all__ = ["InternalError", "Publish", "PublishCallbacks", "Runtime"]
@@ -64,6 +66,9 @@ class Runtime:
         publish: told of the events of each command.
         deleted: told of each workspace that was deleted.
         publish_callbacks: told of the status callbacks that instructions asked for.
+
+    Attributes:
+        commits: what stores the changes; None where nothing is stored.
     """
 
     def __init__(
@@ -79,7 +84,9 @@ class Runtime:
         self._deleted = deleted
         self._publish_callbacks = publish_callbacks
         self._timers: dict[str, _Timer] = {}
+        self._standing: set[str] = set()  # workspaces whose time only `advance` moves
         self._closed = False
+        self.commits: Commits | None = None
 
     def now(self, workspace_sid: str | None = None) -> float:
         """The present moment in epoch seconds: by that workspace's clock, or else by the account's."""
@@ -121,6 +128,48 @@ class Runtime:
         """Publish what the making of a workspace recorded, and look after its deadlines from now on."""
         self._follow_up(workspace)
 
+    def stand_still(self, workspace: Workspace) -> None:
+        """Arm no timer for a workspace: its clock stands still, and `advance` carries out its deadlines."""
+        self._standing.add(workspace.sid)
+
+    def advance(self, workspace: Workspace, clock: StandingClock, until: float) -> None:
+        """Move a workspace's clock on, and carry out every deadline on the way at exactly its own moment.
+
+        What a deadline sets off may be due on the way as well: then its turn comes too.
+
+        Args:
+            workspace: whose time it is.
+            clock: the clock it was made with.
+            until: what it shows at the end, in epoch seconds.
+
+        Raises:
+            ValueError: `until` lies in the past of the clock, which then has not moved.
+            InternalError: a deadline broke; the clock stands at it.
+        """
+        if not until >= clock.now():
+            clock.move_to(until)  # refuses
+        self.settle(workspace)
+        while True:
+            due = workspace.next_deadline()
+            if due is None or due > until:
+                break
+            if due <= clock.now():  # it was carried out a moment ago, and still is there
+                raise InternalError("The server failed to carry out a deadline; its log says where")
+            clock.move_to(due)
+            self.settle(workspace)
+        clock.move_to(until)
+
+    def replace(self, workspace: Workspace) -> None:
+        """Put a workspace where the one of the same SID was, if there was one, and look after it.
+
+        Whatever else belonged to the former one has been ended before.
+        """
+        timer = self._timers.pop(workspace.sid, None)
+        if timer is not None:
+            timer.handle.cancel()
+        self.account.workspaces[workspace.sid] = workspace
+        self.adopt(workspace)
+
     def delete_workspace(self, workspace: Workspace) -> None:
         """Forget a workspace and everything in it.
 
@@ -128,8 +177,11 @@ class Runtime:
             NotFound: it was deleted before.
         """
         self.account.delete_workspace(workspace.sid)
+        if self.commits is not None:
+            self.commits.changed(workspace)
         workspace.delete()
         self._tell(workspace)
+        self._standing.discard(workspace.sid)
         timer = self._timers.pop(workspace.sid, None)
         if timer is not None:
             timer.handle.cancel()
@@ -171,6 +223,8 @@ class Runtime:
         self._timers.clear()
 
     def _follow_up(self, workspace: Workspace, delay: float = _MIN_DELAY) -> None:
+        if self.commits is not None:
+            self.commits.changed(workspace)
         try:
             self._tell(workspace)
             while workspace.route():
@@ -189,7 +243,7 @@ class Runtime:
 
     def _arm(self, workspace: Workspace, delay: float) -> None:
         due = workspace.next_deadline()
-        if due is None or self._closed:
+        if due is None or self._closed or workspace.sid in self._standing:
             return
         timer = self._timers.get(workspace.sid)
         if timer is not None:

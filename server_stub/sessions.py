@@ -17,11 +17,12 @@ serves the heartbeats, expiries and snapshot deadlines of all sessions.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from itertools import count
 from typing import Final
@@ -31,13 +32,18 @@ from aiohttp import WSMsgType, web
 from taskrouter_worker.clock import Clock
 from taskrouter_worker.terms import EventType
 
+from .commits import Commits
 from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.model import Activity, Worker
 from .domain.workspace import Workspace
-from .faults import Faults, FaultyFrame
+from .fault_rules import ActionKind, FaultAction
+from .fault_wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
+from .faults import Faults, Struck
+from .limits import ServerLimits
+from .replies import ApiError, error_response
 from .runtime import InternalError, Runtime
-from .tokens import LEEWAY, Caller, TokenRefused, Tokens
+from .tokens import LEEWAY, Caller, TokenRefused, Tokens, token_digest
 from .views import HEARTBEAT, Frame, SnapshotPart, event_frame, init_frame
 from .wheel import Wheel
 
@@ -54,9 +60,6 @@ RESYNC_SECONDS: Final = 5.0
 
 CLOSE_SECONDS: Final = 1.0
 """How long a client may take over its half of the closing handshake."""
-
-MAX_INCOMING: Final = 16_384
-"""Longest message taken from a client, in bytes. Nothing a client says on the websocket has a meaning."""
 
 UNACKNOWLEDGED_MS: Final = 45_000
 """After this long without a TCP acknowledgement a peer is gone: three heartbeats."""
@@ -96,7 +99,10 @@ class Session:
         "closing",
         "expiry_tick",
         "group",
+        "half_open",
         "held",
+        "late",
+        "late_timer",
         "number",
         "offline_if_disconnected",
         "open",
@@ -104,7 +110,9 @@ class Session:
         "seen",
         "since",
         "slot",
+        "token_digest",
         "transport",
+        "waiting",
         "wake",
         "worker_sid",
         "workspace",
@@ -121,6 +129,7 @@ class Session:
         worker_sid: str,
         *,
         offline: bool,
+        token_digest: bytes,
     ) -> None:
         self.number = number
         self.ws = ws
@@ -128,17 +137,34 @@ class Session:
         self.workspace = workspace
         self.worker_sid = worker_sid
         self.offline_if_disconnected = offline
+        self.token_digest = token_digest  # the token itself is kept nowhere
         self.open = True
         self.closing: CloseCode | None = None
         self.group: asyncio.TaskGroup | None = None
         self.writer: asyncio.Task[None] | None = None
         self.queue: deque[Frame] = deque()
+        self.waiting = 0  # bytes in the queue, or held
         self.wake = asyncio.Event()
         self.held: deque[Frame] | None = deque()  # None once the snapshot is complete
         self.since = workspace.seq  # the event sequence at `init`
         self.seen: dict[SnapshotPart, int] = {}  # the sequence that the first answer of each kind showed
         self.slot = 0  # this and the next one are the wheel's
         self.expiry_tick = 0
+        self.half_open = False
+        self.late: Frame | None = None  # waits to be overtaken, a fault that a test asked for
+        self.late_timer: asyncio.TimerHandle | None = None
+
+    def append(self, frame: Frame) -> None:
+        """Put a frame into the queue."""
+        self.waiting += len(frame.data)
+        self.queue.append(frame)
+        self.wake.set()
+
+    def popleft(self) -> Frame:
+        """Take the next frame out of the queue."""
+        frame = self.queue.popleft()
+        self.waiting = max(0, self.waiting - len(frame.data))
+        return frame
 
     def already_shows(self, frame: Frame) -> bool:
         """Whether the snapshot holds the event's effect."""
@@ -149,14 +175,32 @@ class Session:
         return frame.names is not None and frame.since > self.seen.get(frame.names, self.since)
 
 
+class _Mark(Frame):
+    """A ping in the place of a frame: a client that answers it has read everything before it."""
+
+    __slots__ = ("everyone", "waiting")
+
+    def __init__(self, number: int, *, seq: int) -> None:
+        super().__init__(b"%d" % number, seq=seq)
+        self.waiting: dict[int, str] = {}  # sessions that have not answered, with their workers
+        self.everyone = asyncio.Event()
+
+    def answered(self, session: Session) -> None:
+        """That session has read it, or is gone."""
+        self.waiting.pop(session.number, None)
+        if not self.waiting:
+            self.everyone.set()
+
+
 class Hold:
     """Frames of one worker wait for it. Released exactly once; further calls do nothing."""
 
-    __slots__ = ("_outbox", "released")
+    __slots__ = ("_outbox", "is_firm", "released")
 
-    def __init__(self, outbox: _Outbox | None) -> None:
+    def __init__(self, outbox: _Outbox | None, *, is_firm: bool = False) -> None:
         self._outbox = outbox
         self.released = outbox is None
+        self.is_firm = is_firm  # however much waits for it
 
     @property
     def holds_something(self) -> bool:
@@ -173,17 +217,34 @@ class Hold:
 class _Outbox:
     """What goes to the sessions of one worker, in order."""
 
-    __slots__ = ("_deliver", "pending", "sessions", "waiters")
+    __slots__ = ("_deliver", "_most", "_round", "pending", "sessions", "waiters")
 
-    def __init__(self, deliver: Callable[[Session, Frame], None]) -> None:
+    def __init__(self, deliver: Callable[[Session, Frame], None], most: int) -> None:
         self._deliver = deliver
+        self._most = most
         self.sessions: dict[int, Session] = {}
         self.pending: deque[Frame | Hold] = deque()
         self.waiters: list[asyncio.Future[None]] = []  # new sessions that wait for their turn
+        self._round: object | None = None  # the transaction that the last frames waited for
+
+    def hold_until_committed(self, commits: Commits) -> None:
+        """What is pushed from now on waits until all that changed so far is stored."""
+        if commits.round is None or commits.round is self._round:
+            return
+        self._round = commits.round
+        hold = Hold(self, is_firm=True)
+        self.pending.append(hold)
+        commits.when_committed(hold.release)
 
     def push(self, frame: Frame) -> None:
         if self.pending:
             self.pending.append(frame)
+            if len(self.pending) > self._most:
+                # Whoever reads the answers is too slow for the order of answer and frames to matter.
+                for hold in self.pending:
+                    if isinstance(hold, Hold) and not hold.is_firm:
+                        hold.released = True
+                self.flush()
         else:
             self._send(frame)
 
@@ -234,8 +295,8 @@ class Sessions:
         faults: a test's switches.
         heartbeat_seconds: each session gets a text frame at least this often.
         offline_grace: seconds before a worker without a session is moved to the offline activity.
-        max_frames: frames that may wait for a slow reader before its session is closed.
-        max_per_worker: sessions of one worker at a time.
+        limits: how many sessions there may be, and how much may wait for a slow one.
+        websocket: makes the answer to a request for a websocket, from the request and aiohttp's options.
     """
 
     def __init__(
@@ -247,33 +308,38 @@ class Sessions:
         faults: Faults,
         heartbeat_seconds: float,
         offline_grace: float,
-        max_frames: int,
-        max_per_worker: int,
+        limits: ServerLimits,
+        websocket: Callable[..., web.WebSocketResponse],
     ) -> None:
         self._runtime = runtime
         self._tokens = tokens
         self._clock = clock
         self._faults = faults
         self._offline_grace = offline_grace
-        self._max_frames = max_frames
-        self._max_per_worker = max_per_worker
+        self._limits = limits
+        self._websocket = websocket
         self._numbers = count(1)
+        self._mark_numbers = count(1)
+        self._marks: dict[bytes, _Mark] = {}  # by their payload, until everyone answered
         self._outboxes: dict[str, _Outbox] = {}  # by worker SID
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # workers about to go offline, by SID
         self._wheel = Wheel(heartbeat_seconds, beat=self._beat, expire=self._expire, complete=self._complete)
+        self._registered = 0  # sessions
         self._running = 0  # websocket handlers
+        self._half_open: dict[Session, asyncio.TimerHandle] = {}
         self._all_ended: asyncio.Event | None = None  # set once closing and no handler runs any more
 
     def __len__(self) -> int:
-        return sum(len(outbox.sessions) for outbox in self._outboxes.values())
+        return self._registered
 
     # --- What the other adapters call ---------------------------------------------------------
 
     def publish(self, workspace: Workspace, events: Sequence[Event]) -> None:
         """Hand the events of one command to the sessions they concern."""
+        commits = self._runtime.commits
         for event in events:
             if event.type is EventType.WORKER_DELETED and isinstance(event.resource, Worker):
-                self._end_all(event.resource.sid, CloseCode.NOT_ALLOWED, "the worker was deleted")
+                self._worker_deleted(event.resource.sid)
                 continue
             if not event.type.is_pushed:
                 continue
@@ -284,7 +350,18 @@ class Sessions:
                     continue
                 if frame is None:
                     frame = event_frame(workspace, event, workspace.now())
+                if commits is not None:
+                    outbox.hold_until_committed(commits)
                 outbox.push(frame)
+
+    def _worker_deleted(self, worker_sid: str) -> None:
+        def end() -> None:
+            self._end_all(worker_sid, CloseCode.NOT_ALLOWED, "the worker was deleted")
+
+        if self._runtime.commits is None:
+            end()
+        else:
+            self._runtime.commits.when_committed(end)
 
     def hold(self, worker_sid: str | None) -> Hold:
         """From now on, keep back this worker's frames until the hold is released."""
@@ -311,12 +388,89 @@ class Sessions:
 
         return complete
 
+    async def delivered(self, workspace: Workspace, *, timeout: float) -> None:
+        """Wait until the clients of a workspace have read all that was pushed to them until now.
+
+        Behind those frames each session gets a ping, whose answer proves it (RFC 6455: a pong carries
+        the ping's payload, and messages are read in order). Frames that are held for a snapshot or
+        for an answer are waited for too. A session that ends meanwhile is waited for no longer.
+
+        Raises:
+            TimeoutError: a client did not answer within `timeout` seconds; the text names its worker.
+        """
+        mark = _Mark(next(self._mark_numbers), seq=workspace.seq + 1)  # no snapshot holds it
+        outboxes = [box for sid, box in self._outboxes.items() if sid in workspace.workers]
+        for outbox in outboxes:
+            mark.waiting.update(
+                (n, s.worker_sid) for n, s in outbox.sessions.items() if s.open and not s.half_open
+            )
+        if not mark.waiting:
+            return
+        self._marks[mark.data] = mark
+        for outbox in outboxes:
+            outbox.push(mark)
+        try:
+            async with asyncio.timeout(timeout):
+                await mark.everyone.wait()
+        except TimeoutError:
+            silent = ", ".join(sorted(set(mark.waiting.values())))
+            raise TimeoutError(
+                f"no answer to a ping within {timeout:g} s from the client of {silent}"
+            ) from None
+        finally:
+            del self._marks[mark.data]
+
+    def send_away(self, workspace: Workspace, staying: Collection[str]) -> None:
+        """End the sessions of a workspace that is about to be replaced by one with these workers.
+
+        Whoever stays is asked to come back; nobody is taken offline for what was before.
+        """
+        for worker_sid in workspace.workers:
+            leaving = self._leaving.pop(worker_sid, None)
+            if leaving is not None:
+                leaving.cancel()
+            if worker_sid in staying:
+                self._end_all(worker_sid, CloseCode.RESTART, "resynchronise: the workspace was set back")
+            else:
+                self._end_all(worker_sid, CloseCode.NOT_ALLOWED, "the worker is gone")
+
     def close_workspace(self, workspace: Workspace) -> None:
         """End the sessions of a workspace that was deleted."""
         for outbox in list(self._outboxes.values()):
             for session in list(outbox.sessions.values()):
                 if session.workspace is workspace:
                     self._end(session, CloseCode.NOT_ALLOWED, "the workspace was deleted")
+
+    def inflict(self, action: FaultAction) -> list[Struck]:
+        """Do to the sessions that it is about what a test asked for; whom it hit."""
+        # A half-open one may have ended as far as the server is concerned: its connection is still there.
+        known = [s for outbox in self._outboxes.values() for s in outbox.sessions.values()]
+        known.extend(session for session in self._half_open if not session.open)
+        hit = [s for s in known if action.concerns(s.workspace.sid, s.worker_sid, s.number)]
+        for session in hit:
+            match action.action:
+                case ActionKind.CUT:
+                    reset(session.transport)
+                case ActionKind.HALF_OPEN:
+                    self._fall_silent(session)
+                case ActionKind.EXPIRE_TOKEN:
+                    self._tokens.expire(session.token_digest)
+                    self._expire(session)
+                case ActionKind.DISPLACE:
+                    self._end(session, CloseCode.DISPLACED, "displaced by a fault that a test asked for")
+                case ActionKind.RESTART:
+                    self._end(session, CloseCode.RESTART, "the server restarts")
+        return [Struck(s.workspace.sid, s.worker_sid, s.number) for s in hit]
+
+    def _fall_silent(self, session: Session) -> None:
+        if session.half_open:
+            return
+        fall_silent(session)
+        for mark in list(self._marks.values()):
+            mark.answered(session)  # it never will be
+        self._half_open[session] = asyncio.get_running_loop().call_later(
+            HALF_OPEN_SECONDS, abort, session.transport
+        )
 
     def open(self) -> None:
         """Let sessions in."""
@@ -332,6 +486,8 @@ class Sessions:
             for session in list(outbox.sessions.values()):
                 self._end(session, CloseCode.GOING_AWAY, "the server is shutting down")
             outbox.next_turn()
+        for session in self._half_open:
+            abort(session.transport)
         self._wheel.stop()
         if self._running:
             try:
@@ -342,13 +498,23 @@ class Sessions:
 
     # --- One connection -----------------------------------------------------------------------
 
-    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one websocket from its upgrade to its end.
 
         A client with a bad token is let in and then told why it must go: a refused upgrade would
         reach the JavaScript SDK as an anonymous failure.
         """
-        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, compress=False, max_msg_size=MAX_INCOMING)
+        if self._faults.watches_websockets:
+            refused = self._refused_by_fault(request)
+            if refused is not None:
+                return refused
+        ws = self._websocket(
+            request,
+            timeout=CLOSE_SECONDS,
+            compress=False,
+            max_msg_size=self._limits.max_message + 1,  # aiohttp refuses what is as long as that
+            autoping=False,  # it would keep the pongs to itself, see `_listen`
+        )
         await ws.prepare(request)
         self._running += 1
         try:
@@ -365,6 +531,20 @@ class Sessions:
             if self._all_ended is not None and self._running == 0:
                 self._all_ended.set()
         return ws
+
+    def _refused_by_fault(self, request: web.Request) -> web.Response | None:
+        workspace_sid = worker_sid = None
+        with contextlib.suppress(TokenRefused):  # nobody's: then only rules for the whole server match
+            caller = self._tokens.caller(request.query.get("token", ""))
+            workspace_sid, worker_sid = caller.workspace_sid, caller.worker_sid
+        fault = self._faults.on_websocket(workspace_sid, worker_sid)
+        if fault is None:
+            return None
+        if fault.status is None:
+            reset(request.transport)
+        return error_response(
+            ApiError(fault.status or 503, "refused by a fault that a test asked for", headers=fault.headers)
+        )
 
     def _caller(self, request: web.Request) -> Caller:
         if self._all_ended is not None:
@@ -400,15 +580,30 @@ class Sessions:
             raise _Refusal(CloseCode.GOING_AWAY, "the server is shutting down")
         workspace, worker_sid = self._worker(caller)  # the world may have moved while it waited
         outbox = self._outboxes.get(worker_sid)
-        if outbox is not None and len(outbox.sessions) >= self._max_per_worker:
+        limits = self._limits
+        if outbox is not None and len(outbox.sessions) >= limits.max_sessions_per_worker:
             raise _Refusal(
-                CloseCode.TOO_MANY, f"the worker has {self._max_per_worker} sessions, which is the limit"
+                CloseCode.TOO_MANY,
+                f"the worker has {limits.max_sessions_per_worker} sessions, which is the limit",
+            )
+        if self._registered >= limits.max_sessions:
+            raise _Refusal(
+                CloseCode.TOO_MANY, f"the account has {limits.max_sessions} sessions, which is the limit"
             )
         offline = request.query.get("setWorkerOfflineIfDisconnected") != "false"
-        session = Session(next(self._numbers), ws, request.transport, workspace, worker_sid, offline=offline)
+        session = Session(
+            next(self._numbers),
+            ws,
+            request.transport,
+            workspace,
+            worker_sid,
+            offline=offline,
+            token_digest=token_digest(request.query.get("token", "")),
+        )
         if outbox is None:
-            outbox = self._outboxes[worker_sid] = _Outbox(self._deliver)
+            outbox = self._outboxes[worker_sid] = _Outbox(self._deliver, limits.max_waiting_frames)
         outbox.sessions[session.number] = session
+        self._registered += 1
         leaving = self._leaving.pop(worker_sid, None)
         if leaving is not None:
             leaving.cancel()
@@ -416,7 +611,7 @@ class Sessions:
         remaining = caller.expires_at - self._clock.now()
         lifetime = min(max(math.floor(remaining * 1000), MIN_LIFETIME_MS), MAX_LIFETIME_MS)
         self._wheel.add(session, expires_in=remaining if remaining > 0 else remaining + LEEWAY)
-        session.queue.append(init_frame(workspace, worker_sid, lifetime))
+        session.append(init_frame(workspace, worker_sid, lifetime))
         log.info("session %d of %s connected", session.number, worker_sid)
         return session
 
@@ -441,7 +636,7 @@ class Sessions:
                 session.group = group
                 writer = session.writer = group.create_task(self._write(session))
                 try:
-                    await _discard_incoming(session.ws)
+                    await self._listen(session)
                 finally:
                     code = session.ws.close_code
                     self._unregister(session)
@@ -450,7 +645,19 @@ class Sessions:
                         writer.cancel()
         finally:
             self._unregister(session)
+            forget_late(session)
+            silence = self._half_open.pop(session, None)
+            if silence is not None:
+                silence.cancel()
             log.info("session %d of %s disconnected (%s)", session.number, session.worker_sid, code)
+
+    async def _listen(self, session: Session) -> None:
+        """Read until the connection ends: answer pings, note pongs, ignore the rest. Its size is limited."""
+        async for message in session.ws:
+            if message.type is WSMsgType.PING:
+                await session.ws.pong(message.data)
+            elif message.type is WSMsgType.PONG and (mark := self._marks.get(bytes(message.data))):
+                mark.answered(session)
 
     async def _write(self, session: Session) -> None:
         """The session's only writer: everything but the closing handshake passes here, in order."""
@@ -458,9 +665,11 @@ class Sessions:
         try:
             while True:
                 while queue:
-                    frame = queue.popleft()
-                    if faults.frame is not None or faults.mute_heartbeats:
-                        await self._write_faulty(session, frame)
+                    frame = session.popleft()
+                    if isinstance(frame, _Mark):
+                        await ws.ping(frame.data)
+                    elif faults.watches_frames or session.late is not None:
+                        await write_frame(session, frame, faults, self._fall_silent)
                     else:
                         await ws.send_frame(frame.data, WSMsgType.TEXT)
                 if session.closing is not None:
@@ -470,54 +679,41 @@ class Sessions:
         except ConnectionError:
             return  # the reader has noticed it, or will at once
 
-    async def _write_faulty(self, session: Session, frame: Frame) -> None:
-        if frame is HEARTBEAT and self._faults.mute_heartbeats:
-            return
-        hook = self._faults.frame
-        fault = hook and hook(FaultyFrame(session.worker_sid, session.number, frame.event_type, frame.data))
-        data = frame.data
-        if fault is not None:
-            if fault.delay:
-                await asyncio.sleep(fault.delay)
-            if fault.action == "drop":
-                return
-            if fault.action == "cut_before":
-                _abort(session)
-                return
-            data = data if fault.replace is None else fault.replace
-        await session.ws.send_frame(data, WSMsgType.TEXT)
-        if fault is not None and fault.action == "duplicate":
-            await session.ws.send_frame(data, WSMsgType.TEXT)
-        if fault is not None and fault.action == "cut_after" and session.transport is not None:
-            session.transport.close()  # sends what is buffered first; abort() would lose the frame
-
     # --- Frames -------------------------------------------------------------------------------
 
     def _deliver(self, session: Session, frame: Frame) -> None:
         if session.held is None:
             self._send(session, frame)
-        elif len(session.held) >= self._max_frames:
+        elif self._is_too_much(session, len(session.held), frame):
             self._end(session, CloseCode.TOO_SLOW, "too many events while the snapshot was fetched")
         else:
+            session.waiting += len(frame.data)
             session.held.append(frame)
+
+    def _is_too_much(self, session: Session, waiting: int, frame: Frame) -> bool:
+        """Whether the session cannot bear one more frame behind so many that wait."""
+        limits = self._limits
+        return waiting >= limits.max_waiting_frames or (
+            # A single frame is never too much, however long.
+            waiting > 0 and session.waiting + len(frame.data) > limits.max_waiting_bytes
+        )
 
     def _send(self, session: Session, frame: Frame) -> None:
         if session.cannot_know(frame):
             self._end(session, CloseCode.RESTART, "resynchronise: there is a new activity or channel")
-        elif len(session.queue) >= self._max_frames:
+        elif self._is_too_much(session, len(session.queue), frame):
+            waiting = len(session.queue)
             session.queue.clear()
-            self._end(
-                session, CloseCode.TOO_SLOW, f"too slow a reader: {self._max_frames} frames are waiting"
-            )
+            self._end(session, CloseCode.TOO_SLOW, f"too slow a reader: {waiting} frames are waiting")
         else:
-            session.queue.append(frame)
-            session.wake.set()
+            session.append(frame)
 
     def _complete(self, session: Session) -> None:
         """The session's snapshot is complete, or took too long: send what it does not show."""
         held, session.held = session.held, None
         if held is None:
             return
+        session.waiting = max(0, session.waiting - sum(len(frame.data) for frame in held))
         for frame in held:
             if not session.open:
                 break
@@ -530,8 +726,7 @@ class Sessions:
     def _beat(self, session: Session) -> None:
         # Frames that wait to be written are a sign of life themselves.
         if not session.queue:
-            session.queue.append(HEARTBEAT)
-            session.wake.set()
+            session.append(HEARTBEAT)
 
     # --- Ends ---------------------------------------------------------------------------------
 
@@ -552,6 +747,8 @@ class Sessions:
         log.info("session %d of %s is closed: %s (%d)", session.number, session.worker_sid, reason, code)
         self._unregister(session)
         session.wake.set()
+        if session.half_open:
+            return  # nothing gets through to its client: not even that
         if session.group is not None:
             session.group.create_task(self._close(session, code, reason))
 
@@ -567,7 +764,7 @@ class Sessions:
         finally:
             if session.writer is not None:
                 session.writer.cancel()
-            _abort(session)
+            abort(session.transport)
 
     def _unregister(self, session: Session) -> None:
         """Take the session off every list; the last one of a worker may take the worker offline."""
@@ -575,9 +772,12 @@ class Sessions:
             return
         session.open = False
         session.held = None
+        for mark in list(self._marks.values()):
+            mark.answered(session)
         self._wheel.remove(session)
         outbox = self._outboxes[session.worker_sid]
         del outbox.sessions[session.number]
+        self._registered -= 1
         outbox.next_turn()
         if outbox.sessions:
             return
@@ -599,9 +799,11 @@ class Sessions:
 
     def _take_offline(self, workspace: Workspace, worker_sid: str) -> None:
         self._leaving.pop(worker_sid, None)
-        target = _offline_activity(workspace)
-        if target is None or worker_sid not in workspace.workers:
+        present = self._runtime.account.workspaces.get(workspace.sid)  # it may have been replaced meanwhile
+        target = None if present is None else _offline_activity(present)
+        if present is None or target is None or worker_sid not in present.workers:
             return
+        workspace = present
         try:
             self._runtime.run(workspace, lambda ws: ws.update_worker(worker_sid, activity_sid=target.sid))
         except (DomainError, InternalError) as error:
@@ -615,17 +817,6 @@ def _offline_activity(workspace: Workspace) -> Activity | None:
         return named
     default = workspace.default_activity
     return None if default.available else default
-
-
-async def _discard_incoming(ws: web.WebSocketResponse) -> None:
-    """Read until the connection ends. aiohttp answers pings and limits the size on the way."""
-    async for _ in ws:
-        pass
-
-
-def _abort(session: Session) -> None:
-    if session.transport is not None:
-        session.transport.abort()
 
 
 def _notice_dead_peers(request: web.Request) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from taskrouter_worker.terms import QueueOrder, SidPrefix, WorkspaceTemplate
 
 from .domain.errors import NotFound
+from .domain.memento import restore
 from .domain.model import Limits
+from .domain.records import WorkspaceDocument
 from .domain.workspace import Workspace
 
 __all__ = ["Account"]
@@ -54,10 +56,14 @@ class Account:
 
         Raises:
             InvalidArgument: a value is out of its range; nothing was made.
+            ValueError: `sids` gave the SID of a workspace that is there already.
         """
         sids = sids or self._sids
+        sid = sids(SidPrefix.WORKSPACE)
+        if sid in self.workspaces:
+            raise ValueError(f"there is a workspace {sid} already: give each one a seed of its own")
         workspace = Workspace(
-            sid=sids(SidPrefix.WORKSPACE),
+            sid=sid,
             account_sid=self.sid,
             friendly_name=friendly_name,
             now=now or self.now,
@@ -69,6 +75,16 @@ class Account:
             events_filter=events_filter,
             prioritize_queue_order=prioritize_queue_order,
         )
+        self.workspaces[workspace.sid] = workspace
+        return workspace
+
+    def restore_workspace(self, document: WorkspaceDocument) -> Workspace:
+        """A workspace as it was stored.
+
+        Raises:
+            DamagedDocument: the document cannot be read.
+        """
+        workspace = restore(document, now=self.now, sids=self._sids, limits=self._limits)
         self.workspaces[workspace.sid] = workspace
         return workspace
 

@@ -5,14 +5,18 @@ The fixtures import what they need when they are used: the pure tests stay quick
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from pytest_asyncio import is_async_test
 
 from tests.budget import NORMAL
+from tests.leftovers import Belongings, leftovers
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -22,6 +26,34 @@ if TYPE_CHECKING:
 settings.register_profile("normal", deadline=None, max_examples=NORMAL)
 settings.register_profile("long", deadline=None, max_examples=5 * NORMAL)
 settings.load_profile("normal")
+
+
+@pytest.fixture
+async def loop_of_the_test() -> asyncio.AbstractEventLoop:
+    """The event loop of the test and its fixtures."""
+    return asyncio.get_running_loop()
+
+
+def has_a_loop(test: Any) -> bool:  # Any: which fixtures a test has, only pytest's insides tell
+    """Whether a test, or a fixture of it, is a coroutine function."""
+    if is_async_test(test):
+        return True
+    functions = [found[-1].func for found in test._fixtureinfo.name2fixturedefs.values()]
+    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in functions)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a task, timer, thread, socket or child process; see `tests/leftovers.py`.
+
+    Set up before a test's other fixtures, and so ended after them, but before its loop is closed.
+    """
+    loop = request.getfixturevalue("loop_of_the_test") if has_a_loop(request.node) else None
+    before = Belongings.now()
+    yield
+    left = leftovers(before, loop)
+    if left:
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 
 @pytest.fixture

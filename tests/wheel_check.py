@@ -32,6 +32,32 @@ print("imported", importlib.metadata.version("taskrouter-worker"))
 """
 
 
+PLAIN_TEST = """
+def test_task_reaches_alice(taskrouter):
+    alice = taskrouter.worker("Alice")
+    taskrouter.assert_reserved(taskrouter.task(), alice)
+"""
+
+ASYNC_TEST = """
+import pytest
+
+@pytest.mark.{plugin}
+async def test_alice_hears_of_her_task(taskrouter):
+    async with taskrouter.connect(taskrouter.worker("Alice")) as worker:
+        offered = []
+        worker.on("reservationCreated", offered.append)
+        taskrouter.task()
+        await taskrouter.clock.advance(1)
+        assert len(offered) == 1
+"""
+
+ANYIO_BACKEND = """
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+
+
 def run(*command: str | Path, cwd: Path) -> None:
     subprocess.run(command, cwd=cwd, check=True, timeout=300)
 
@@ -55,6 +81,28 @@ def serve(stub: Path, cwd: Path) -> None:
         process.terminate()
         status = process.wait(timeout=20)
     assert status == 0, f"the server ended with status {status} after SIGTERM"
+
+
+def use_the_plugin(python: Path, here: Path) -> None:
+    """Tests with the fixture: plain ones, with anyio's plugin, then with pytest-asyncio."""
+    place = here / "project"
+    place.mkdir()
+
+    def install(*packages: str) -> None:
+        run(python, "-m", "pip", "install", "--quiet", "-c", CONSTRAINTS, *packages, cwd=here)
+
+    def test(text: str) -> None:
+        file = place / "test_it.py"
+        file.write_text(text)
+        run(python, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", file, cwd=place)
+
+    install("pytest")
+    test(PLAIN_TEST)
+    test(ASYNC_TEST.format(plugin="anyio") + ANYIO_BACKEND)
+    (place / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    install("pytest-asyncio")
+    test(PLAIN_TEST)
+    test(ASYNC_TEST.format(plugin="asyncio"))
 
 
 def readme_example() -> str:
@@ -87,7 +135,8 @@ def main() -> None:
         example.write_text(readme_example())
         run(scripts / "python", "-W", "error", example, cwd=here)
         serve(scripts / "taskrouter-stub", here)
-        print(f"{wheel.name}: installed, imported, ran the README's example, served")
+        use_the_plugin(scripts / "python", here)
+        print(f"{wheel.name}: installed, imported, ran the README's example, served, was used in tests")
 
 
 if __name__ == "__main__":

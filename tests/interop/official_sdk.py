@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-
-from server_stub import StubServer
+from typing import Any, Protocol, Self
 
 HERE = Path(__file__).parent
 PATIENCE = 15.0
 """Seconds after which something that should have happened counts as missing."""
+
+
+class Endpoints(Protocol):
+    """Where a local TaskRouter is reached: a `StubServer`, or the fixture `taskrouter`."""
+
+    @property
+    def eb_server(self) -> str: ...
+    @property
+    def ws_server(self) -> str: ...
 
 
 class OfficialSdkError(Exception):
@@ -44,9 +52,13 @@ class OfficialSdk:
     """One Node process with the official SDK in it. Use it as an async context manager.
 
     Leaving it fails if anything in that process went uncaught.
+
+    Attributes:
+        clock_speed: how fast the clock of that process runs; the event loop's here at most as fast.
     """
 
-    server: StubServer
+    server: Endpoints
+    clock_speed: float = 1.0
     uncaught: list[str] = field(default_factory=list)
     _process: Process | None = None
     _reader: asyncio.Task[None] | None = None
@@ -61,7 +73,14 @@ class OfficialSdk:
         if not (HERE / "node_modules" / "twilio-taskrouter").is_dir():
             raise AssertionError("the official JavaScript SDK is not installed: run `make setup`")
         self._process = await asyncio.create_subprocess_exec(
-            node, str(HERE / "driver.cjs"), stdin=PIPE, stdout=PIPE, cwd=HERE, limit=2**24
+            node,
+            *([] if self.clock_speed == 1 else ["--require", str(HERE / "fast_clock.cjs")]),
+            str(HERE / "driver.cjs"),
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=HERE,
+            env={**os.environ, "CLOCK_SPEED": str(self.clock_speed)},
+            limit=2**24,
         )
         self._reader = asyncio.create_task(self._read(), name="official SDK reader")
         return self
@@ -72,7 +91,7 @@ class OfficialSdk:
         if self._process.returncode is None:
             self._write({"id": next(self._ids), "do": "exit"})
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE * self.clock_speed):
                 await self._process.wait()
                 await self._reader
         finally:
@@ -118,7 +137,7 @@ class OfficialSdk:
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._write({"id": number, "do": action, **arguments})
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE * self.clock_speed):
             return await answer
 
     def _write(self, command: dict[str, object]) -> None:

@@ -126,6 +126,30 @@ async def test_option_says_how_many_events_are_kept() -> None:
             assert len((await response.json())["events"]) == 3
 
 
+@pytest.mark.parametrize("offset", [7200, -7200])
+async def test_clock_can_be_set_wrong_for_dates_and_tokens(offset: int) -> None:
+    async with (
+        serving("--clock-offset", str(offset)) as (_, reach),
+        aiohttp.ClientSession() as http,
+    ):
+        auth = aiohttp.encode_basic_auth(reach["account_sid"], reach["auth_token"])
+        workspace = f"{reach['rest_url']}/v1/Workspaces/{reach['workspace_sid']}"
+        async with http.post(
+            f"{workspace}/Workers", data={"FriendlyName": "nina"}, headers={"Authorization": auth}
+        ) as made:
+            worker_sid = (await made.json())["sid"]
+        async with http.get(f"{workspace}/Events", headers={"Authorization": auth}) as response:
+            latest = (await response.json())["events"][0]
+        assert abs(latest["event_date_ms"] / 1000 - time.time() - offset) < 60
+        keys = ("account_sid", "signing_key_sid", "signing_key_secret", "workspace_sid")
+        token = worker_token(**{key: reach[key] for key in keys}, worker_sid=worker_sid, lifetime=3600)
+        ws = await http.ws_connect(f"{reach['ws_server']}?token={token}")
+        first = await ws.receive(timeout=20)
+        is_let_in = first.type is aiohttp.WSMsgType.TEXT
+        assert (is_let_in, ws.close_code) == ((False, 4408) if offset > 0 else (True, None))
+        await ws.close()
+
+
 async def test_credentials_come_from_options_and_environment() -> None:
     async with serving(
         "--account-sid",
@@ -147,6 +171,7 @@ async def test_credentials_come_from_options_and_environment() -> None:
         (("serve", "--settle-ms", "-1"), "--settle-ms"),
         (("serve", "--event-retention", "-1"), "--event-retention"),
         (("serve", "--max-events", "1.5"), "--max-events"),
+        (("serve", "--clock-offset", "nan"), "--clock-offset"),
         (("serve", "--account-sid", "AC1"), "--account-sid"),
         (("serve", "--host", "desk.example"), "--auth-token"),
         (("serve", "--tls-cert", "x.pem"), "--tls-key"),

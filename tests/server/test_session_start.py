@@ -12,6 +12,7 @@ import jwt
 import pytest
 import websockets
 
+from server_stub.limits import ServerLimits
 from taskrouter_worker.clock import ManualClock
 from tests.server.conftest import Open
 from tests.server.raw import Desk, until
@@ -163,7 +164,7 @@ async def test_new_session_displaces_the_others_if_it_asks_to(desk: Desk) -> Non
 
 
 async def test_sessions_of_one_worker_are_limited(open_desk: Open) -> None:
-    desk = await open_desk(max_sessions_per_worker=1)
+    desk = await open_desk(server_limits=ServerLimits(max_sessions_per_worker=1))
     nina, omar = desk.client("nina"), desk.client("omar")
     first = await nina.ready()
     assert await (await nina.connect()).closed() == 4429
@@ -193,7 +194,7 @@ async def test_deleted_worker_and_deleted_workspace_end_their_sessions(desk: Des
 
 
 async def test_slow_reader_is_closed_and_nobody_else_waits(open_desk: Open) -> None:
-    desk = await open_desk(max_waiting_frames=20)
+    desk = await open_desk(server_limits=ServerLimits(max_waiting_frames=20))
     nina, omar = desk.client("nina"), desk.client("omar")
     slow, quick = await nina.ready(), await omar.ready()
     # Nothing yields to the event loop here, so nothing is written meanwhile.
