@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from server_stub import Settings, StubServer
 from server_stub.storage import Data, open_store
 from tests.server.raw import Desk
-from tests.storage.databases import postgresql, why_no_postgresql
+from tests.storage.databases import another_database, postgresql, why_no_postgresql
+
+_numbers = itertools.count(1)
 
 Serve = Callable[..., AbstractAsyncContextManager[Desk]]
 
@@ -35,8 +38,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where the data are: one of each kind."""
-    return str(request.getfixturevalue("path" if request.param == "sqlite" else "database"))
+    """Where the data are, nobody's yet: one of each kind."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("path"))
+    return another_database(request.getfixturevalue("database"), f"of_test_{next(_numbers)}")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["POSTGRESQL", "postgresql", "why_no_postgresql"]
+__all__ = ["POSTGRESQL", "another_database", "postgresql", "why_no_postgresql"]
 
 POSTGRESQL = next(
     (
@@ -70,11 +70,27 @@ def postgresql(directory: Path) -> Iterator[str]:
     ]
     subprocess.run([*run, *map(str, initdb)], check=True, capture_output=True, cwd=home)
     options = f"-c listen_addresses='' -c unix_socket_directories='{home}' -c shared_buffers=16MB"
-    control = [*run, str(POSTGRESQL / "pg_ctl"), "-D", str(data), "-w", "-t", "60"]
-    start = [*control, "-l", str(log), "-o", options, "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home)
+    control = [*run, str(POSTGRESQL / "pg_ctl"), "-D", str(data), "-w", "-t", "120", "-l", str(log)]
+    _carry_out([*control, "-o", options, "start"], home)
     try:
         yield f"postgresql://stub@/postgres?host={home}"
     finally:
-        stop = [*control, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home)
+        _carry_out([*control, "-m", "immediate", "stop"], home)
+
+
+def another_database(url: str, name: str) -> str:
+    """A new, empty database beside the one of `url`; its URL."""
+    if POSTGRESQL is None:
+        raise RuntimeError(why_no_postgresql())
+    home = url.partition("?host=")[2]
+    _carry_out([str(POSTGRESQL / "createdb"), "-h", home, "-U", "stub", name], Path(home))
+    return url.replace("/postgres?", f"/{name}?")
+
+
+def _carry_out(command: list[str], home: Path) -> None:
+    # A file, not a pipe: the server that pg_ctl starts keeps what it inherits open.
+    with (home / "commands.log").open("a+") as told:
+        done = subprocess.run(command, stdout=told, stderr=told, cwd=home, check=False)
+    if done.returncode:
+        told_by = (home / "commands.log").read_text()[-2_000:]
+        raise RuntimeError(f"{Path(command[-1]).name} ended with {done.returncode}: {told_by}")

@@ -119,3 +119,17 @@ async def test_attributes_with_half_a_surrogate_pair_are_kept(serve: Serve, path
         assert dump(desk.workspace) == before
         [told] = desk.workspace.telephony.status_callbacks
         assert told.parameters["taskCallSid"] == json.loads('"\\ud800"')
+
+
+async def test_what_hinders_a_task_is_explained_on_data_too(serve: Serve, path: Path) -> None:
+    async with serve(path) as desk:
+        worker_sid = desk.hire("ann")
+        activity = next(a.sid for a in desk.workspace.activities.values() if not a.available)
+        desk.run(lambda ws: ws.update_worker(worker_sid, activity_sid=activity))
+        task = desk.task()
+        await desk.rest("GET", f"{desk.path}/Tasks")  # it is stored, and noted whatever changes
+        before = dump(desk.workspace)
+        [one] = desk.workspace.explain(task.sid).workers
+        assert one.worker_sid == worker_sid
+        assert one.hindrances
+        assert dump(desk.workspace) == before
