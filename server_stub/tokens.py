@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -29,6 +30,9 @@ LEEWAY: Final = 3.0
 
 MAX_TOKEN: Final = 16_384
 """Longest accepted token in characters: one with hundreds of policies still fits (our choice)."""
+
+REMEMBERED_TOKENS: Final = 20_000
+"""Good tokens whose signature is not checked again; the oldest one goes first."""
 
 _ALGORITHMS: Final = ["HS256", "HS384", "HS512"]
 
@@ -105,12 +109,16 @@ class Caller:
 
 
 class Tokens:
-    """Verifies tokens against the server's own secrets. `clock` is the wall clock of their times."""
+    """Verifies tokens against the server's own secrets. `clock` is the wall clock of their times.
+
+    A good token's signature is checked once, its times always: a worker sends the same one for an hour.
+    """
 
     def __init__(self, credentials: Credentials, clock: Clock) -> None:
         self._credentials = credentials
         self._clock = clock
         self._expired: set[bytes] = set()
+        self._known: OrderedDict[bytes, tuple[Caller, Mapping[str, object]]] = OrderedDict()
 
     def expire(self, digest: bytes) -> None:
         """The token with this digest counts as expired from now on (a fault that a test asked for)."""
@@ -126,13 +134,26 @@ class Tokens:
             raise TokenRefused(f"The token is too long: at most {MAX_TOKEN} characters are accepted")
         if self._expired and token_digest(token) in self._expired:
             raise TokenRefused("Token expired", expired=True)
+        digest = token_digest(token)
+        known = self._known.get(digest)
+        if known is not None:
+            caller, claims = known
+            self._checked_times(claims)
+            return caller
+        caller, claims = self._verify(token)
+        self._known[digest] = caller, claims
+        if len(self._known) > REMEMBERED_TOKENS:
+            self._known.popitem(last=False)
+        return caller
+
+    def _verify(self, token: str) -> tuple[Caller, Mapping[str, object]]:
         ours = self._credentials
         claims = _verified(token, ours.signing_key_secret)
         if claims is not None and claims.get("iss") == ours.signing_key_sid:
-            return self._with_grant(claims)
+            return self._with_grant(claims), claims
         claims = _verified(token, ours.auth_token)
         if claims is not None and claims.get("iss") == ours.account_sid:
-            return self._with_capabilities(claims)
+            return self._with_capabilities(claims), claims
         raise TokenRefused("The token is not valid: unknown issuer or wrong signature")
 
     def _with_grant(self, claims: Mapping[str, object]) -> Caller:

@@ -54,9 +54,12 @@ _variants: dict[type[Watched], type[Watched]] = {}
 
 def _tell(self: Watched, name: str, value: object) -> None:
     object.__setattr__(self, name, value)
+    journal: Journal | None = getattr(self, "_journal", None)
+    if journal is None:
+        return  # a copy of a watched one, such as explanations make: nobody stores it
     changed = self.belongs_to()
     if changed is not None:
-        self._journal[changed] = None
+        journal[changed] = None
 
 
 def watch(entity: Watched, journal: Journal) -> None:
