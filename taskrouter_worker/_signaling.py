@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlencode, urlsplit
 
 import anyio
@@ -24,7 +24,9 @@ from ._endpoints import shown_url
 from ._token import Token
 from ._version import __version__
 from .errors import ConnectionFailedError
-from .recording import Recorder
+
+if TYPE_CHECKING:
+    from .recording import Recorder
 
 __all__ = ["Connection", "Disconnect", "DisconnectCause", "Signaling"]
 

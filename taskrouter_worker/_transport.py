@@ -9,7 +9,7 @@ import logging
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,8 +29,10 @@ from .errors import (
     ServerError,
     VersionConflictError,
 )
-from .recording import Exchange, Recorder
 from .resources import DECODE_ERRORS
+
+if TYPE_CHECKING:
+    from .recording import Exchange, Recorder
 
 __all__ = ["REQUEST_SECONDS", "SharedSession", "Transport"]
 

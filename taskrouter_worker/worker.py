@@ -40,7 +40,6 @@ from .activity import Activity
 from .channel import Channel
 from .clock import Clock, SystemClock
 from .errors import HandlerError, NotConnectedError, TaskRouterError
-from .recording import Recorder
 from .reservation import Reservation
 from .resources import WorkerFields
 from .task import check_moment
@@ -49,6 +48,7 @@ from .terms import SidPrefix
 if TYPE_CHECKING:
     import aiohttp
 
+    from .recording import Recorder
     from .telemetry import Telemetry
 
 __all__ = ["LogLevel", "Worker", "WorkerEvent"]
@@ -231,7 +231,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         http_url, websocket_url = event_bridge_urls(region, eb_server, ws_server)
         _set_log_level(log_level)
 
-        recorder = record if isinstance(record, Recorder) or record is None else Recorder(record)
+        recorder = None if record is None else _recorder(record)
         self._own_recorder = None if recorder is record else recorder
         super().__init__(Dispatcher(self._failed))
         self._transport: Sender = Transport(
@@ -683,6 +683,12 @@ async def _join(task: asyncio.Task[None]) -> None:
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _recorder(record: str | os.PathLike[str] | Callable[[str], object] | Recorder) -> Recorder:
+    from .recording import Recorder  # noqa: PLC0415 - rarely wanted, and it costs as much as all of the model
+
+    return record if isinstance(record, Recorder) else Recorder(record)
 
 
 def _set_log_level(level: object) -> None:
