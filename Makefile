@@ -67,8 +67,8 @@ audit: $(VENV)/.supply ## ask the advisory service about the pinned versions; fa
 sbom: $(VENV)/.supply ## dist/sbom.json, a CycloneDX bill of materials
 	@$(BIN)/python -m tests.supply_chain.sbom
 
-bench: $(VENV)/.run ## cycles per second against the local server; routing in growing workspaces
-	@$(BIN)/python -m benchmarks.accept_loop
+bench: setup ## every figure about speed, beside the official SDK and the bare libraries
+	@$(BIN)/python -m benchmarks.suite $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.routing $(ROUTING_ARGS)
 	@$(BIN)/python -m server_stub.testing.timings
 
