@@ -130,6 +130,6 @@ async def test_what_hinders_a_task_is_explained_on_data_too(serve: Serve, path: 
         await desk.rest("GET", f"{desk.path}/Tasks")  # it is stored, and noted whatever changes
         before = dump(desk.workspace)
         [one] = desk.workspace.explain(task.sid).workers
-        assert one.worker_sid == worker_sid
+        assert one.sid == worker_sid
         assert one.hindrances
         assert dump(desk.workspace) == before
