@@ -165,8 +165,12 @@ class ProxiedConnection:
             return
         self._writers.append(server)
         client = self._writers[0]
-        _write_through(client)
-        _write_through(server)
+        try:
+            _write_through(client)
+            _write_through(server)
+        except OSError:  # it was reset while the server was being reached
+            self.reset()
+            return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pass_on("up", reader, server))
             group.create_task(self._pass_on("down", server_reader, client))

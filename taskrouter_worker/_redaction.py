@@ -16,6 +16,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import re
 import secrets as randomness
 import sys
@@ -257,16 +258,23 @@ def strict_json(text: bytes | str) -> Json:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is none, holds NaN or infinity, or is nested too deep.
+        ValueError: it is none, holds NaN, infinity or what would be read as that, or is nested too deep.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("it holds a number that no float holds")
+    return number
 
 
 class Redactor:

@@ -316,3 +316,14 @@ async def test_our_sdk_recovers_from_a_half_open_connection_when_it_is_reset_at_
             proxy.reset()
             await until(lambda: len(journal.told) == 1, lambda: journal.told, PATIENCE)
             assert differences(journal, history) == []
+
+
+async def test_reset_while_the_server_is_being_reached_ends_the_connection_quietly() -> None:
+    async with echo() as port, TcpProxy(port) as proxy, client(proxy) as (reader, _):
+        connection = await proxy.connection(1)
+        [task] = proxy._tasks
+        connection.reset()
+        with suppress(ConnectionError):
+            assert await soon(reader.read(1)) == b""
+        await asyncio.wait_for(task, PATIENCE)
+        assert proxy.open == []
