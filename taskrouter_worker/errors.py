@@ -144,10 +144,9 @@ class RequestError(TaskRouterError):
         self.path = path
         self.status = status
         self.code = code
-        # 4xx and 503 say that nothing was done; a gateway's 502 or 504, or half an answer, say nothing.
-        self.carried_out: bool | None = (
-            False if status is not None and (400 <= status < 500 or status == 503) else None
-        )
+        # 4xx says that nothing was done. 5xx says nothing: what failed may have failed afterwards, and a
+        # proxy answers 502, 503 or 504 also for a service that it lost while it was at work.
+        self.carried_out: bool | None = False if status is not None and 400 <= status < 500 else None
 
 
 class RequestInvalidError(RequestError):
