@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -27,12 +28,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A PostgreSQL database of this run."""
     reason = why_no_postgresql()
     if reason is not None:
         pytest.skip(reason)
-    with postgresql(tmp_path_factory.mktemp("cluster")) as url:
+    # Not below pytest's own directory: each pytest that starts closes that to others, and PostgreSQL
+    # runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="cluster-") as directory, postgresql(Path(directory)) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT: Final = "taskrouter-worker"
 
-DEVELOPMENT: Final = ("dev", "desktop-tests", "supply-chain")
+DEVELOPMENT: Final = ("dev", "desktop-tests", "fuzz", "supply-chain")
 """Extras that no user installs."""
 
 ALLOWED: Final = frozenset(
