@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import resource
@@ -22,6 +23,7 @@ from typing import Any
 
 from server_stub import Settings, StubServer
 from server_stub.domain.workspace import Workspace
+from server_stub.storage import Data, open_store
 
 
 class Pauses:
@@ -72,12 +74,14 @@ def hire(workspace: Workspace, number: int) -> list[str]:
     return sids
 
 
-async def serve(settings: Settings, workers: int, seconds: float) -> None:
+async def serve(settings: Settings, data: str | None, workers: int, seconds: float) -> None:
     """Until stdin ends."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     pauses = Pauses()
-    async with StubServer(settings) as server:
+    async with contextlib.AsyncExitStack() as stack:
+        stored = None if data is None else await stack.enter_async_context(Data(open_store(data)))
+        server = await stack.enter_async_context(StubServer(settings, data=stored))
         sids = server.run(server.workspace_sid, lambda workspace: hire(workspace, workers))
         workspace = server.account.workspaces[server.workspace_sid]
         reach = {
@@ -119,9 +123,8 @@ def main() -> int:
     add("--settle-ms", type=float, default=0, metavar="MS", help="as of `taskrouter-stub serve`, default 0")
     add("--seconds", type=float, default=600, metavar="S", help="time limit, default %(default)s")
     options = parser.parse_args()
-    stored: dict[str, Any] = {} if options.data is None else {"data": options.data}
-    settings = Settings(port=0, settle_ms=options.settle_ms, **stored)
-    asyncio.run(serve(settings, options.workers, options.seconds))
+    settings = Settings(port=0, settle_ms=options.settle_ms)
+    asyncio.run(serve(settings, options.data, options.workers, options.seconds))
     return 0
 
 

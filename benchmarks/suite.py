@@ -361,16 +361,19 @@ def main() -> int:
     facts = machine()
     for name, fact in facts.items():
         console.print(f"{name:>10}  {fact}")
-    results = [
-        client_row(row, long=options.long, repeats=repeats, console=console)
-        for row in CLIENT_ROWS
-        if row.name in options.only
-    ]
-    if "import" in options.only:
-        results.append(import_row(repeats))
-    if "server" in options.only:
-        results += server_rows(long=options.long, repeats=repeats, console=console)
-    show(results, console)
+    results: list[Result] = []
+    try:
+        results.extend(
+            client_row(row, long=options.long, repeats=repeats, console=console)
+            for row in CLIENT_ROWS
+            if row.name in options.only
+        )
+        if "import" in options.only:
+            results.append(import_row(repeats))
+        if "server" in options.only:
+            results += server_rows(long=options.long, repeats=repeats, console=console)
+    finally:
+        show(results, console)  # what was measured until then, if something fails
     if options.json is not None:
         command = "python -m benchmarks.suite" + (" --long" if options.long else "")
         report = {"machine": facts, "command": command, "results": [asdict(result) for result in results]}

@@ -13,7 +13,7 @@ console.log = console.info = console.debug = console.trace = console.warn = cons
 const task = JSON.parse(process.argv[2]);
 const address = `127.0.0.1:${task.port}/v1/wschannels`;
 const encode = (part) => Buffer.from(JSON.stringify(part)).toString("base64url");
-const tokens = Array.from({ length: task.workers }, (_, number) => {
+const tokens = Array.from({ length: task.workers ?? 1 }, (_, number) => {
   const worker_sid = `WK${number.toString(16).padStart(32, "0")}`;
   const grants = { task_router: { workspace_sid: `WS${"b".repeat(32)}`, worker_sid } };
   const exp = Math.floor(Date.now() / 1000) + 86_400;
