@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from .corpus import CORPUS, is_small_text, kept
-from .guided import words_file
+from .guided import KIND, words_file
 from .target import Target, judge
 from .targets import TARGETS
 
@@ -42,9 +42,10 @@ class Run:
     Attributes:
         executions: how many inputs were tried.
         seconds: how long it took.
-        branches, features: coverage at its end; features count how often branches were taken, too.
-        last_branch, last_feature: the execution at which each of them grew for the last time.
-        growth: branches after each tenth of the executions.
+        branches, kinds, features: coverage at its end: branches of Python code, kinds of outcomes, and how
+            often each of them was taken, in powers of two.
+        last_branch, last_kind, last_feature: the execution at which each of them grew for the last time.
+        growth: branches, by execution.
         findings: inputs that broke something, and how.
         status: of libFuzzer's process.
     """
@@ -52,25 +53,30 @@ class Run:
     executions: int = 0
     seconds: float = 0.0
     branches: int = 0
+    kinds: int = 0
     features: int = 0
     last_branch: int = 0
+    last_kind: int = 0
     last_feature: int = 0
     growth: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     findings: list[tuple[Path, str]] = field(default_factory=list[tuple[Path, str]])
     status: int = 0
 
     def read(self, lines: Iterable[str]) -> None:
-        """Take the figures from libFuzzer's lines."""
+        """Take the figures from the lines of the run's process."""
+        told = 0
         for line in lines:
+            told += line == KIND
             if done := _DONE.match(line):
                 self.executions = int(done[1])
             found = _LINE.match(line)
             if found is None:
                 continue
-            number, branches, features = int(found[1]), int(found[3]), int(found[4])
+            number, features = int(found[1]), int(found[4])
+            branches = int(found[3]) - told  # libFuzzer counts both
             self.executions = max(self.executions, number)
-            if found[2] == "INITED":
-                self.branches, self.features = branches, features
+            if told > self.kinds:
+                self.kinds, self.last_kind = told, number
             if branches > self.branches:
                 self.branches, self.last_branch = branches, number
                 self.growth.append((number, branches))
@@ -79,17 +85,16 @@ class Run:
 
     def row(self, name: str) -> str:
         """A line of the table."""
-        quiet = 1 - self.last_branch / self.executions if self.executions else 0.0
         return (
             f"{name:<17}{self.executions:>10,}{self.seconds:>7.0f} s"
-            f"{self.branches:>9,}{self.last_branch:>12,}"
-            f"{self.features:>10,}{self.last_feature:>12,}{quiet:>8.0%}{len(self.findings):>10}"
+            f"{self.branches:>9,}{self.last_branch:>11,}{self.kinds:>7,}{self.last_kind:>11,}"
+            f"{self.features:>9,}{self.last_feature:>11,}{len(self.findings):>9}"
         )
 
 
 HEAD: Final = (
-    f"{'target':<17}{'executions':>10}{'time':>9}{'branches':>9}{'last new':>12}"
-    f"{'features':>10}{'last new':>12}{'quiet':>8}{'findings':>10}"
+    f"{'target':<17}{'executions':>10}{'time':>9}{'branches':>9}{'last new':>11}"
+    f"{'kinds':>7}{'last new':>11}{'features':>9}{'last new':>11}{'findings':>9}"
 )
 
 

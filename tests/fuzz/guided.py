@@ -22,6 +22,9 @@ from typing import Final
 from .mutation import mutated
 from .target import SECONDS, judge
 
+KIND: Final = "a new kind of outcome"
+"""Printed for each, so that kinds and branches can be told apart in what libFuzzer prints."""
+
 KINDS: Final = 4_096
 SLOWDOWN: Final = 5
 """How much more an input may cost here, where every branch is counted. Findings are judged again without."""
@@ -41,6 +44,7 @@ def main() -> None:
     for _ in range(KINDS):
         atheris._reserve_counter()  # there is no public way to tell libFuzzer of an outcome
     seen: set[str] = set()
+    kinds: set[str] = set()
 
     def one(data: bytes) -> None:
         try:
@@ -52,6 +56,9 @@ def main() -> None:
                 seen.add(outcome)
                 number = hashlib.sha256(data).hexdigest()[:12]
                 (findings / f"{name}-{number}").write_bytes(data)
+        if outcome not in kinds:
+            kinds.add(outcome)
+            print(KIND, flush=True)
         atheris._trace_branch(zlib.crc32(outcome.encode(errors="replace")) % KINDS)
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
