@@ -458,6 +458,8 @@ class FaultRecord:
         for name in ("number", "at"):
             if name not in given:
                 raise ValueError(f"{name} is required in a record")
+        for name, value in given.items():
+            _check_recorded(name, value)
         if "rule" in given:
             given["rule"] = FaultRule.from_dict(given["rule"])
             for name in ("rule_id", "nth", "hit"):
@@ -466,6 +468,25 @@ class FaultRecord:
         if "action" in given:
             given["action"] = FaultAction.from_dict(given["action"])
         return cls(**given)
+
+
+_LEAST: Final = {"number": 1, "rule_id": 1, "session": 1, "nth": 0, "hit": 0}
+"""Whole numbers of a record, and the least that each may be."""
+
+
+def _check_recorded(name: str, value: object) -> None:
+    match name:
+        case "rule" | "action":  # have checks of their own
+            return
+        case "at":
+            good, expected = isinstance(value, float) or _is_whole(value, 0), "a number"
+        case "number" | "rule_id" | "session" | "nth" | "hit":
+            good, expected = _is_whole(value, _LEAST[name]), f"a whole number from {_LEAST[name]}"
+        case _:
+            good, expected = isinstance(value, str), "text"
+    if not good:
+        shown = repr(value)
+        raise ValueError(f"{name} must be {expected} in a record, got {shown[:100]}")
 
 
 @dataclass(frozen=True, slots=True)

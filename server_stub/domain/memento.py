@@ -201,6 +201,13 @@ class _Filling:
         """Connect what names each other, and count the load."""
         for reservation, transfer_sid in self._made_by:
             reservation.transfer = self.entity(Transfer, transfer_sid)
+        workspace = self._workspace
+        for channel in workspace.worker_channels.values():
+            if channel.worker.sid not in workspace.workers:
+                raise DamagedDocument(f"worker channel {channel.sid} is of a worker that is gone")
+        for worker in workspace.workers.values():
+            if self._workspace.task_channels.keys() - worker.channels.keys():
+                raise DamagedDocument(f"worker {worker.sid} has no worker channel for a task channel")
         for transfer in self._workspace.transfers.values():
             transfer.task.transfers[transfer.sid] = transfer
             if transfer.is_under_way:
@@ -209,6 +216,12 @@ class _Filling:
             reservation.task.reservations[reservation.sid] = reservation
             reservation.worker.reservations[reservation.sid] = reservation
             if reservation.is_live:
+                if reservation.worker.sid not in workspace.workers or (
+                    reservation.task.sid not in workspace.tasks
+                ):
+                    raise DamagedDocument(
+                        f"reservation {reservation.sid} is live, its worker or task is gone"
+                    )
                 if reservation.held_channel is None and (
                     reservation.task.task_channel.sid not in reservation.worker.channels
                 ):
@@ -377,9 +390,15 @@ class _Filling:
                 telephony.status_callbacks.take_up(told, record.number)
 
 
+_LARGEST: Final = 253_402_300_799
+"""The last second of the year 9999 as epoch seconds: no date is later, no count that high."""
+
+
 def _fields(record: Record, *but: str) -> dict[str, Any]:
-    """What an entity has in common with its record."""
+    """What an entity has in common with its record; refuses numbers that it never has."""
     found = msgspec.structs.asdict(record)
+    if any(isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST for value in found.values()):
+        raise InvalidArgument("a number is out of range")
     for name in ("gone", *but):
         found.pop(name, None)
     return found

@@ -198,6 +198,8 @@ def _keep(target: Target, corpus: Path) -> None:
             kinds.add(kind)
             texts.append(data.decode())
     path = Path(__file__).parent / "corpus" / f"{target.name}.json"
+    if not texts:
+        return
     path.write_text(json.dumps(texts, indent=1) + "\n", encoding="ascii")
     print(f"    {len(texts)} inputs in {path.name}")
 

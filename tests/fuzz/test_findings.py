@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from server_stub.domain.instruction_options import InstructionOptions
+from server_stub.domain.memento import dump, restore
+from server_stub.domain.model import Limits
+from server_stub.domain.records import DamagedDocument, encode
+from server_stub.domain.records import decode as decode_document
 from server_stub.domain.workflow import parse_configuration
 from server_stub.fault_rules import FaultRecord, FaultRule
 from server_stub.seeding import SeedError, read_source
@@ -16,6 +21,7 @@ from taskrouter_worker._transport import _retry_after
 from taskrouter_worker.errors import InvalidMessageError
 from taskrouter_worker.events import decode
 from taskrouter_worker.recording import Frame, Recorder, RecordingError, read_recording
+from tests.fuzz.documents import office
 
 HUGE = 10**400
 """JSON allows integers that no float holds."""
@@ -105,6 +111,62 @@ def test_number_of_a_workflow_may_stand_between_any_white_space() -> None:
 def test_frame_that_begins_like_a_json_value_of_no_event_but_is_no_json_is_told(frame: str) -> None:
     with pytest.raises(InvalidMessageError, match="not JSON"):
         decode(frame)
+
+
+def _damaged(change: Callable[[list[dict[str, Any]]], object]) -> bytes:
+    document = json.loads(encode(dump(office().ws)))
+    change(document["records"])
+    return json.dumps(document).encode()
+
+
+def _put_back(document: bytes) -> None:
+    restore(decode_document(document), now=lambda: 1_000_000.0, sids=lambda prefix: prefix, limits=Limits())
+
+
+def _of(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(record for record in records if record["kind"] == kind)
+
+
+@pytest.mark.parametrize("number", [HUGE, -HUGE, 1e300])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("task", "timeout"), ("worker", "date_created"), ("task", "ended_at")]
+)
+def test_state_with_a_number_beyond_all_dates_is_refused(kind: str, name: str, number: float) -> None:
+    damaged = _damaged(lambda records: _of(records, kind).update({name: number}))
+    with pytest.raises(DamagedDocument, match=r"is not valid|not what it must be"):
+        _put_back(damaged)
+
+
+def test_state_with_a_worker_that_lacks_a_channel_is_refused() -> None:
+    damaged = _damaged(lambda records: records.remove(_of(records, "worker_channel")))
+    with pytest.raises(DamagedDocument, match="has no worker channel"):
+        _put_back(damaged)
+
+
+@pytest.mark.parametrize("kind", ["worker", "task"])
+def test_state_with_a_live_reservation_of_what_is_gone_is_refused(kind: str) -> None:
+    damaged = _damaged(lambda records: [one.update(gone=True) for one in records if one["kind"] == kind])
+    with pytest.raises(DamagedDocument, match=r"gone|not there"):
+        _put_back(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("number", "h"),
+        ("at", {}),
+        ("nth", -0.0),
+        ("hit", None),
+        ("rule_id", 0),
+        ("door", 5),
+        ("session", True),
+    ],
+)
+def test_record_of_faults_with_a_value_of_another_type_is_refused_by_its_name(name: str, value: Any) -> None:
+    good = {"number": 1, "at": 1.5, "rule_id": 1, "nth": 2, "hit": 1, "door": "rest", "session": 1}
+    FaultRecord.from_dict(good)
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        FaultRecord.from_dict({**good, name: value})
 
 
 def test_record_of_faults_with_numbers_beyond_all_is_read_or_refused() -> None:
