@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from . import arguments
+from .consistency import contradictions
 from .entities import Entity
 from .errors import InvalidArgument
 from .instruction_options import Callback
@@ -130,6 +131,9 @@ def restore(
     unknown = {*head.asking, *head.unrouted} - workspace.tasks.keys()
     if unknown:
         raise DamagedDocument(f"task {min(unknown)} is to be routed, but it is not there")
+    for contradiction in contradictions(workspace):
+        raise DamagedDocument(contradiction)
+    filling.count()
     workspace.resume(seq=head.seq, numbers=head.numbers, asking=head.asking, unrouted=head.unrouted)
     return workspace
 
@@ -198,16 +202,9 @@ class _Filling:
             raise DamagedDocument(f"a value of {sid} is not valid") from None
 
     def link(self) -> None:
-        """Connect what names each other, and count the load."""
+        """Connect what names each other."""
         for reservation, transfer_sid in self._made_by:
             reservation.transfer = self.entity(Transfer, transfer_sid)
-        workspace = self._workspace
-        for channel in workspace.worker_channels.values():
-            if channel.worker.sid not in workspace.workers:
-                raise DamagedDocument(f"worker channel {channel.sid} is of a worker that is gone")
-        for worker in workspace.workers.values():
-            if self._workspace.task_channels.keys() - worker.channels.keys():
-                raise DamagedDocument(f"worker {worker.sid} has no worker channel for a task channel")
         for transfer in self._workspace.transfers.values():
             transfer.task.transfers[transfer.sid] = transfer
             if transfer.is_under_way:
@@ -215,17 +212,11 @@ class _Filling:
         for reservation in self._workspace.reservations.values():
             reservation.task.reservations[reservation.sid] = reservation
             reservation.worker.reservations[reservation.sid] = reservation
+
+    def count(self) -> None:
+        """Give each worker channel its load. Nothing may contradict anything by now."""
+        for reservation in self._workspace.reservations.values():
             if reservation.is_live:
-                if reservation.worker.sid not in workspace.workers or (
-                    reservation.task.sid not in workspace.tasks
-                ):
-                    raise DamagedDocument(
-                        f"reservation {reservation.sid} is live, its worker or task is gone"
-                    )
-                if reservation.held_channel is None and (
-                    reservation.task.task_channel.sid not in reservation.worker.channels
-                ):
-                    raise DamagedDocument(f"reservation {reservation.sid} has no worker channel")
                 reservation.worker_channel.count(reservation.status)
 
     def _keep(self, record: EntityRecord, entity: Entity) -> None:

@@ -139,15 +139,37 @@ def test_state_with_a_number_beyond_all_dates_is_refused(kind: str, name: str, n
 
 def test_state_with_a_worker_that_lacks_a_channel_is_refused() -> None:
     damaged = _damaged(lambda records: records.remove(_of(records, "worker_channel")))
-    with pytest.raises(DamagedDocument, match="has no worker channel"):
+    with pytest.raises(DamagedDocument, match="does not have a worker channel"):
         _put_back(damaged)
 
 
-@pytest.mark.parametrize("kind", ["worker", "task"])
-def test_state_with_a_live_reservation_of_what_is_gone_is_refused(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["activity", "task_channel", "workflow", "task_queue", "worker", "task"])
+def test_state_in_which_open_work_needs_what_is_gone_is_refused(kind: str) -> None:
     damaged = _damaged(lambda records: [one.update(gone=True) for one in records if one["kind"] == kind])
-    with pytest.raises(DamagedDocument, match=r"gone|not there"):
+    with pytest.raises(DamagedDocument, match=r"gone|not there|does not have"):
         _put_back(damaged)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "other"),
+    [
+        ("task", "reserved", "pending"),
+        ("task", "reserved", "completed"),
+        ("reservation", "pending", "accepted"),
+        ("reservation", "accepted", "wrapping"),
+        ("reservation", "accepted", "completed"),
+        ("transfer", "initiated", "complete"),
+    ],
+)
+def test_state_with_statuses_that_do_not_agree_is_refused(kind: str, status: str, other: str) -> None:
+    def change(records: list[dict[str, Any]]) -> None:
+        found = [one for one in records if one["kind"] == kind and one["status"] == status]
+        assert found
+        for one in found:
+            one["status"] = other
+
+    with pytest.raises(DamagedDocument, match="contradict|is under way"):
+        _put_back(_damaged(change))
 
 
 @pytest.mark.parametrize(
