@@ -18,14 +18,24 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from .app import Settings, StubServer
+from .completion_command import add_completion, run_completion
 from .domain.model import Limits
+from .env_file import write_env_file
+from .events_command import add_events, run_events
 from .explain_command import add_explain, run_explain
+from .hand_clock import HandClock
+from .health_command import add_health, run_health
 from .limits import ServerLimits, add_limit_options, limits_from
 from .offset_clock import OffsetClock
+from .process import FILES_BESIDE, GarbageKeeper, allow_files
+from .remote import carry_out
 from .replay_command import add_replay, run_replay
 from .seeding import SeedError
 from .state_command import COMMANDS, add_state_commands, run_state_command, show_problems
 from .storage import Data, StorageError, open_store
+from .task_command import add_task, run_task
+from .token_command import add_token, run_token
+from .worker_command import add_worker, run_worker
 
 __all__ = ["main"]
 
@@ -33,12 +43,30 @@ T = TypeVar("T")
 
 ENVIRONMENT: Final = "TASKROUTER_STUB_"
 
+_SERVE: Final = """\
+Credentials may also come from the environment, as {0}ACCOUNT_SID and so on. Those that are given
+nowhere are generated at each start.
+
+Examples:
+  taskrouter-stub serve
+  taskrouter-stub serve --env-file desk.env        # elsewhere: set -a; . ./desk.env; set +a
+  taskrouter-stub serve --seed desk.yaml --data desk.sqlite
+  taskrouter-stub serve --port 0 --json
+
+Exit status: 0 stopped; 1 it could not listen; 2 bad arguments, seed or data; 3 stopped because the data
+could not be written.
+"""
+
 _CREDENTIALS: Final = {
     "account_sid": "the account, AC and 32 hexadecimal digits",
     "auth_token": "the account's secret",
     "signing_key_sid": "the API key, SK and 32 hexadecimal digits",
     "signing_key_secret": "the API key's secret, which signs workers' tokens",
 }
+
+
+_REMOTE: Final = {"task": run_task, "worker": run_worker, "token": run_token}
+"""The commands that ask a running server and end."""
 
 
 class _DataLost(Exception):
@@ -52,9 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     could not be written; of the others see there.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = _parsed(parser, argv)
+    if options.command in _REMOTE:
+        return carry_out(_REMOTE[options.command](options, ENVIRONMENT))
+    if options.command == "events":  # Ctrl-C is how it ends
+        return carry_out(run_events(options, ENVIRONMENT), interrupted=0)
+    if options.command == "completion":
+        return run_completion(options, parser)
     if options.command == "explain":
         return run_explain(options, ENVIRONMENT)
+    if options.command == "health":
+        return run_health(options)
     if options.command == "replay":
         return run_replay(options)
     if options.command in COMMANDS:
@@ -85,6 +121,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; attributes may stand behind options, which argparse does not let lists do."""
+    options, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(options, "attributes") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.attributes += rest
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="taskrouter-stub", description="A local Twilio TaskRouter.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -92,8 +138,8 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help="run the server until SIGINT or SIGTERM",
         description="Run a local TaskRouter with one workspace: REST API, event bridge, worker websockets.",
-        epilog=f"Credentials may also come from the environment, as {ENVIRONMENT}ACCOUNT_SID and so on. "
-        "Those that are given nowhere are generated at each start.",
+        epilog=_SERVE.format(ENVIRONMENT),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = serve.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
@@ -102,6 +148,13 @@ def _parser() -> argparse.ArgumentParser:
         variable = ENVIRONMENT + name.upper()
         add(f"--{name.replace('_', '-')}", default=os.environ.get(variable), metavar="TEXT", help=meaning)
     add("--json", action="store_true", help="print how to reach the server as one line of JSON")
+    add(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="write how to reach the server, secrets included, to this file for the environment of the other "
+        "commands and of taskrouter-worker; only you may read it",
+    )
     add(
         "--seed",
         type=Path,
@@ -188,7 +241,13 @@ def _parser() -> argparse.ArgumentParser:
         help="replace customers' attributes and all names in the recording by placeholders",
     )
     add_explain(commands, ENVIRONMENT)
+    add_health(commands, ENVIRONMENT)
     add_replay(commands)
+    add_task(commands, ENVIRONMENT)
+    add_worker(commands, ENVIRONMENT)
+    add_token(commands, ENVIRONMENT)
+    add_events(commands, ENVIRONMENT)
+    add_completion(commands)
     return parser
 
 
@@ -245,6 +304,8 @@ def _as_options(message: str) -> str:
     """Name the options as the command line spells them."""
     for name in ("tls_cert", "tls_key", *_CREDENTIALS, *(item.name for item in fields(ServerLimits))):
         message = message.replace(name, f"--{name.replace('_', '-')}")
+    if "reachable from other machines" in message:
+        message += f" (or in the environment: {ENVIRONMENT}AUTH_TOKEN and {ENVIRONMENT}SIGNING_KEY_SECRET)"
     return message
 
 
@@ -262,10 +323,14 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
             data = await stack.enter_async_context(Data(open_store(options.data)))
         clock = OffsetClock(options.clock_offset)
         server = await stack.enter_async_context(
-            StubServer(settings, clock=clock, token_clock=clock, data=data)
+            StubServer(settings, clock=HandClock(clock), token_clock=clock, data=data)
         )
         if options.record is not None:
             server.record(options.record, redact_attributes=options.redact_attributes)
+        allow_files(settings.server_limits.max_connections + FILES_BESIDE)
+        stack.enter_context(GarbageKeeper())  # the process is this command's own
+        if options.env_file is not None:
+            write_env_file(options.env_file, _reach(server))
         if options.json:
             print(json.dumps(_reach(server)), flush=True)
         else:
@@ -300,6 +365,7 @@ def _reach(server: StubServer) -> dict[str, str]:
         "signing_key_sid": server.signing_key_sid,
         "signing_key_secret": server.signing_key_secret,
         "workspace_sid": server.workspace_sid,
+        "console_url": server.console_url,
     }
 
 
@@ -313,8 +379,12 @@ def _banner(server: StubServer) -> None:
         "signing_key_sid": "Signing key SID",
         "signing_key_secret": "Signing key secret",
         "workspace_sid": "Workspace SID",
+        "console_url": "Console",
     }
-    rows = [(labels[name], value) for name, value in _reach(server).items()]
+    # The banner of a container goes to a log, which need not have secrets that somebody else keeps already.
+    given = [name for name in ("auth_token", "signing_key_secret") if getattr(server.settings, name)]
+    shown = {**_reach(server), **dict.fromkeys(given, "as given")}
+    rows = [(labels[name], value) for name, value in shown.items()]
     try:
         from rich.box import ROUNDED  # noqa: PLC0415 - part of the extra "server"
         from rich.console import Console  # noqa: PLC0415 - the same
@@ -322,15 +392,16 @@ def _banner(server: StubServer) -> None:
         from rich.table import Table  # noqa: PLC0415 - the same
         from rich.text import Text  # noqa: PLC0415 - the same
     except ImportError:
-        print("A local TaskRouter is running. Ctrl-C stops it.")
-        for label, value in rows:
-            print(f"  {label:<19} {value}")
-        sys.stdout.flush()
+        _plain_banner(rows)
+        return
+    console = Console(highlight=False)
+    # What is folded within a frame cannot be copied: secrets, and the console's address.
+    if console.width < 30 + max(len(value) for _, value in rows):
+        _plain_banner(rows)
         return
     table = Table.grid(padding=(0, 2))
     for label, value in rows:
         table.add_row(Text(label, style="bold cyan"), Text(value, overflow="fold"))
-    console = Console(highlight=False)
     console.print(
         Panel(
             table,
@@ -344,11 +415,18 @@ def _banner(server: StubServer) -> None:
     sys.stdout.flush()
 
 
+def _plain_banner(rows: list[tuple[str, str]]) -> None:
+    print("A local TaskRouter is running. Ctrl-C stops it.")
+    for label, value in rows:
+        print(f"  {label:<19} {value}")
+    sys.stdout.flush()
+
+
 def _explained(error: OSError, settings: Settings) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {settings.port} of {settings.host} is in use: choose another with --port, or --port 0"
     if error.filename:
-        return f"cannot read {error.filename}: {error.strerror}"
+        return f"cannot open {error.filename}: {error.strerror}"
     return f"cannot listen on port {settings.port} of {settings.host}: {error.strerror or error}"
 
 

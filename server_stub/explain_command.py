@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,7 +18,6 @@ from taskrouter_worker.terms import RESERVATION_LIVE
 from .remote import (
     EPILOG,
     UNKNOWN,
-    UNREACHABLE,
     Json,
     Stop,
     add_url,
@@ -26,6 +25,7 @@ from .remote import (
     credentials,
     default_workspace,
     fetch,
+    pages,
     plain,
 )
 
@@ -41,6 +41,10 @@ REACHED, NOT_REACHED = range(2)
 """Exit statuses, as the help explains them; the others are `remote`'s."""
 
 _EPILOG: Final = f"""\
+Examples:
+  taskrouter-stub explain WTaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+  taskrouter-stub explain WTaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --all --json
+
 {EPILOG}
 Exit status: 0 the worker (without --worker: some worker) has the task or is reserved next; 1 none has
 or is; 2 wrong use; 3 the server cannot be reached or failed; 4 no such task or worker; 5 the credentials
@@ -97,23 +101,13 @@ def _is_reached(worker: Json) -> bool:
 async def _ask(options: argparse.Namespace, known: tuple[str, str]) -> Json:
     async with connection(options.url, known) as http:
         given = [options.workspace] if options.workspace else None
-        for sid in given or [sid async for sid in _workspaces(http, options.url)]:
+        every = f"{options.url.rstrip('/')}/v1/Workspaces?PageSize=1000"
+        for sid in given or [item["sid"] async for item in pages(http, every, "workspaces")]:
             answer = await _explanation(http, options, sid)
             if answer is not None:
                 return answer
     who = f" and worker {options.worker}" if options.worker else ""
     raise Stop(UNKNOWN, f"the server knows no task {options.task_sid}{who} in one workspace")
-
-
-async def _workspaces(http: aiohttp.ClientSession, url: str) -> AsyncIterator[str]:
-    page: str | None = f"{url.rstrip('/')}/v1/Workspaces?PageSize=1000"
-    while page:
-        body = await fetch(http, page)
-        if body is None:
-            raise Stop(UNREACHABLE, f"what answers at {url} is no TaskRouter")
-        for workspace in body["workspaces"]:
-            yield workspace["sid"]
-        page = body["meta"]["next_page_url"]
 
 
 async def _explanation(

@@ -19,6 +19,10 @@ PLAYED, MISMATCH, MISUSED = range(3)
 """Exit statuses, as the help explains them."""
 
 _EPILOG: Final = """\
+Examples:
+  taskrouter-stub replay session.jsonl
+  taskrouter-stub replay session.jsonl --port 0 --pace fast --json
+
 Exit status: 0 everything was played and the client did what the recorded one did; 1 it did something
 else; 2 wrong use, or the file is no recording.
 """

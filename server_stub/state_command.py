@@ -47,6 +47,16 @@ reached or failed; 4 no such workspace or snapshot; 5 the credentials were refus
 """
 
 
+_EXAMPLES: Final = {
+    "seed": "  taskrouter-stub seed desk.yaml\n  taskrouter-stub seed desk.yaml --check --json\n",
+    "reset": "  taskrouter-stub reset\n",
+    "snapshot": "  taskrouter-stub snapshot save monday\n  taskrouter-stub snapshot restore monday\n"
+    "  taskrouter-stub snapshot list --json\n",
+    "export": "  taskrouter-stub export desk.json\n  taskrouter-stub export - > desk.json\n",
+    "import": "  taskrouter-stub import desk.json\n",
+}
+
+
 def add_state_commands(commands: Any, environment: str) -> None:  # Any: argparse does not name the type
     """Add the commands to the program's."""
 
@@ -57,7 +67,7 @@ def add_state_commands(commands: Any, environment: str) -> None:  # Any: argpars
             name,
             help=summary,
             description=detail,
-            epilog=_EPILOG.format(environment),
+            epilog=f"Examples:\n{_EXAMPLES[name]}\n{_EPILOG.format(environment)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add_url(parser, environment)

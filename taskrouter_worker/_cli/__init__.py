@@ -1,0 +1,1 @@
+"""The command line ``taskrouter-worker``. Nothing of the package imports it."""

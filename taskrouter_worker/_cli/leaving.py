@@ -1,0 +1,61 @@
+"""How the program ends, and how it says why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+__all__ = [
+    "EXPIRED",
+    "FAILED",
+    "LEFT",
+    "MISUSED",
+    "REFUSED",
+    "UNREACHABLE",
+    "Stop",
+    "complain",
+    "plain",
+    "tell",
+]
+
+LEFT, FAILED, MISUSED, UNREACHABLE = range(4)
+REFUSED: Final = 5
+"""Exit statuses, as the help explains them; 4 is `taskrouter-stub`'s for things that do not exist."""
+
+EXPIRED: Final = FAILED
+"""Exit status of `token inspect` for a token whose time is over."""
+
+
+class Stop(Exception):
+    """The program ends with `status`; a text says why. It never holds a token."""
+
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def plain(text: str) -> str:
+    """Text that does nothing to a terminal: names and attributes are other people's."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def tell(line: str) -> None:
+    """One line on the standard output, at once.
+
+    Raises:
+        Stop: nobody reads it any more, as after `| head`; not an error.
+    """
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must not fail again when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Stop(LEFT) from None
+
+
+def complain(text: str) -> None:
+    """One line on the standard error, under the program's name."""
+    sys.stderr.write(f"taskrouter-worker: {plain(text)}\n")
+    sys.stderr.flush()

@@ -1,0 +1,291 @@
+"""`taskrouter-stub task`, `worker`, `token` and `completion`, against a server that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from server_stub import StubServer
+from server_stub.__main__ import main
+from server_stub.env_file import write_env_file
+from server_stub.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
+from server_stub.showing import show_text
+from tests.cli.programs import known_to
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    threaded_server: StubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a command: status, output, errors. The server has one worker, nina, who is available."""
+    known_to(threaded_server, monkeypatch)
+
+    def run_it(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main(arguments)
+        except SystemExit as error:
+            status = int(str(error.code))
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    assert run_it("worker", "create", "nina", "--activity", "Available")[0] == DONE
+    return run_it
+
+
+def answer(run: Run, *arguments: str) -> Any:
+    status, out, err = run(*arguments, "--json")
+    assert (status, err) == (DONE, "")
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_task_is_made_of_pairs_and_objects(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "more.json"
+    file.write_text('{"city": "Köln"}')
+    [task] = answer(
+        run, "task", "create", "topic=a=b", "vip:=true", '{"n": 1}', f"@{file}", "--priority", "7",
+        "--timeout", "60", "--channel", "voice", "--workflow", "Default Fifo Workflow",
+    )["tasks"]  # fmt: skip
+    assert json.loads(task["attributes"]) == {"topic": "a=b", "vip": True, "n": 1, "city": "Köln"}
+    assert (task["priority"], task["timeout"], task["task_channel_unique_name"]) == (7, 60, "voice")
+    assert task["workflow_friendly_name"] == "Default Fifo Workflow"
+
+
+def test_attributes_may_stand_anywhere(run: Run) -> None:
+    [task] = answer(run, "task", "create", "a=1", "--priority", "2", "b=2", "--timeout", "60", "c=3")["tasks"]
+    assert json.loads(task["attributes"]) == {"a": "1", "b": "2", "c": "3"}
+    wu = answer(run, "worker", "create", "wu", "--activity", "Offline", "languages:=[]")
+    assert json.loads(wu["attributes"]) == {"languages": []}
+    assert "unrecognized arguments: --nonsense" in run("task", "create", "a=1", "--nonsense", "b=2")[2]
+    assert "unrecognized arguments: x" in run("worker", "list", "x")[2]
+
+
+def test_several_tasks_are_made_and_listed(run: Run) -> None:
+    status, out, _ = run("task", "create", "topic=cards", "--count", "3")
+    sids = out.split()
+    assert (status, len(set(sids))) == (DONE, 3)
+    listed = answer(run, "task", "list", "--status", "pending,reserved")["tasks"]
+    assert [task["sid"] for task in listed] == sids
+    rows = run("task", "list")[1].splitlines()
+    assert rows[0].split() == ["SID", "Status", "Age", "Priority", "Queue", "Attributes"]
+    assert [row.split()[0] for row in rows[1:]] == sids  # a row is a line, however long
+    assert rows[1].endswith("  topic=cards")
+
+
+@pytest.mark.parametrize("wrong", ["topic", "=x", "{", "[1]", "n:=x", "@/nowhere.json", '{"a": "b"', ":=1"])
+def test_attribute_that_cannot_be_read_is_refused(run: Run, wrong: str) -> None:
+    status, out, err = run("task", "create", wrong)
+    assert (status, out, err.count("\n")) == (MISUSED, "", 1)
+    assert wrong.lstrip("@") in err or "JSON" in err
+
+
+def test_worker_is_moved_to_an_activity_by_name(run: Run) -> None:
+    assert run("worker", "activity", "nina", "Offline")[:2] == (DONE, "nina is Offline\n")
+    assert answer(run, "worker", "activity", "nina", "Available")["activity_name"] == "Available"
+    assert [
+        w["friendly_name"] for w in answer(run, "worker", "list", "--activity", "Available")["workers"]
+    ] == ["nina"]
+    assert answer(run, "worker", "list", "--activity", "Offline") == {"workers": []}
+    assert "worker create" in run("worker", "list", "--activity", "Offline")[1]
+    assert "nina" in run("worker", "list")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        (("worker", "activity", "nina", "Lunch"), "Offline, Available, Unavailable"),
+        (("worker", "activity", "omar", "Offline"), "nina"),
+        (("worker", "activity", "WK" + "0" * 32, "Offline"), "nina"),
+        (("token", "omar"), "nina"),
+        (("task", "create", "--workflow", "Nope"), "Default Fifo Workflow"),
+        (("task", "list", "--workspace", "Nowhere"), "no workspace Nowhere"),
+    ],
+)
+def test_unknown_name_is_answered_with_those_that_there_are(
+    run: Run, arguments: tuple[str, ...], known: str
+) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out, err.count("\n")) == (UNKNOWN, "", 1)
+    assert known in err
+
+
+def test_failures_are_one_line_and_a_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, out, err = run("task", "list", "--url", "http://127.0.0.1:1")
+    assert (status, out, err.count("\n")) == (UNREACHABLE, "", 1)
+    assert "Connection refused; start one with `taskrouter-stub serve`" in err
+    assert run("task", "create", "--count", "0")[0] == MISUSED
+    assert "Priority" in run("task", "create", "--priority", "-1")[2]
+    assert run("events", "tail", "--last", "-1")[0] == MISUSED
+    assert "task.*" in run("events", "tail", "--type", "tasks")[2]
+    monkeypatch.setenv("TASKROUTER_STUB_AUTH_TOKEN", "guess")
+    assert run("worker", "list")[0] == REFUSED
+    monkeypatch.delenv("TASKROUTER_STUB_AUTH_TOKEN")
+    monkeypatch.delenv("TASKROUTER_STUB_SIGNING_KEY_SECRET")
+    assert "TASKROUTER_STUB_AUTH_TOKEN" in run("worker", "list")[2]
+
+
+def test_workspace_must_be_named_where_there_are_several(run: Run, tmp_path: Path) -> None:
+    seed = tmp_path / "seed.json"
+    west = {"friendly_name": "West", "workers": [{"friendly_name": "wu"}]}
+    seed.write_text(json.dumps({"workspaces": [{"friendly_name": "East"}, west]}))
+    assert run("seed", str(seed))[0] == DONE
+    status, _, err = run("worker", "list")
+    assert status == MISUSED
+    assert "East" in err
+    workers = answer(run, "worker", "list", "--workspace", "West")["workers"]
+    assert [worker["friendly_name"] for worker in workers] == ["wu"]
+
+
+# --- Tokens -------------------------------------------------------------------------------------
+
+
+def test_token_is_printed_plain_as_environment_and_as_json(run: Run, threaded_server: StubServer) -> None:
+    server = threaded_server
+    [nina] = answer(run, "worker", "list")["workers"]
+    plain = run("token", "nina")[1].strip()
+    printed = run("token", nina["sid"], "--env")[1].splitlines()
+    lines = dict(line.removeprefix("export ").split("=", 1) for line in printed)
+    assert all(line.startswith("export ") for line in printed)
+    told = answer(run, "token", "nina", "--lifetime", "60")
+    assert list(lines) == ["TASKROUTER_TOKEN", "TASKROUTER_EB_SERVER", "TASKROUTER_WS_SERVER"]
+    assert (lines["TASKROUTER_EB_SERVER"], told["ws_server"]) == (server.eb_server, server.ws_server)
+    read = [
+        jwt.decode(token, server.signing_key_secret, algorithms=["HS256"])
+        for token in (plain, lines["TASKROUTER_TOKEN"], told["token"])
+    ]
+    grant = {"workspace_sid": nina["workspace_sid"], "worker_sid": nina["sid"], "role": "worker"}
+    assert [claims["grants"]["task_router"] for claims in read] == [grant] * 3
+    assert read[-1]["exp"] - read[-1]["iat"] == 60
+
+
+def test_admins_token_needs_no_worker_and_a_workers_does(run: Run) -> None:
+    told = answer(run, "token", "--role", "admin")
+    assert (told["role"], told["worker_sid"]) == ("admin", None)
+    assert run("token")[0] == MISUSED
+
+
+def test_secret_is_never_shown(
+    run: Run, threaded_server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = threaded_server.signing_key_secret
+    told = "".join("".join(run("token", "nina", *more)[1:]) for more in ((), ("--env",), ("--json",)))
+    told += "".join(run("token", "nina", "--lifetime", "0")[1:])
+    monkeypatch.setenv("TASKROUTER_STUB_SIGNING_KEY_SID", "SK1")
+    status, out, err = run("token", "nina")
+    assert (status, out) == (MISUSED, "")
+    monkeypatch.delenv("TASKROUTER_STUB_SIGNING_KEY_SID")
+    told += err + "".join(run("token", "nina")[1:])
+    assert "TASKROUTER_STUB_SIGNING_KEY_SID" in told
+    assert secret not in told
+    assert threaded_server.auth_token not in told
+
+
+def test_environment_file_is_its_owners_and_read_by_a_shell(tmp_path: Path) -> None:
+    file = tmp_path / "desk.env"
+    file.touch(mode=0o644)
+    reach = {
+        **dict.fromkeys(("rest_url", "account_sid", "eb_server", "ws_server", "workspace_sid"), "x"),
+        **dict.fromkeys(("auth_token", "signing_key_sid", "signing_key_secret"), "it's $secret"),
+    }
+    write_env_file(file, reach)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    printed = subprocess.run(
+        ["/bin/sh", "-c", f'. {file}; printf %s "$TASKROUTER_STUB_AUTH_TOKEN"'],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert printed.stdout == "it's $secret"
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_env_file(tmp_path / "nowhere" / "x.env", reach)
+
+
+# --- Terminals, pipes and shells ----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("colours", [True, False])
+def test_terminals_get_colours_unless_they_want_none(
+    monkeypatch: pytest.MonkeyPatch, *, colours: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["task", "create", "topic=cards", "text=" + "z" * 200]) == DONE
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as terminal:  # noqa: PTH123 - a number
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert main(["worker", "list"]) == main(["task", "list"]) == DONE
+        monkeypatch.undo()
+    shown = ""
+    with suppress(OSError):  # how Linux says that the other end was closed, after all that was written
+        while data := os.read(ours, 65_536):
+            shown += data.decode()
+    os.close(ours)
+    assert ("\x1b[32m" in shown) is colours
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[1:] == ["nina", "Available"] for line in lines)  # fits on one line
+    assert "  topic=cards" in map(str.rstrip, lines)  # does not, and so comes below, folded
+    assert "".join(lines).count("z") == 200
+
+
+def test_reader_that_went_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "w") as pipe:  # noqa: PTH123 - a pipe has no path
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(Stop) as stop:
+            show_text("hello")
+        monkeypatch.undo()
+    assert (stop.value.status, str(stop.value)) == (DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "expected"),
+    [
+        ("taskrouter-stub", "ta", {"task"}),
+        ("taskrouter-stub", "task create --wo", {"--workflow", "--workspace"}),
+        ("taskrouter-stub", "token --role ", {"worker", "supervisor", "admin"}),
+        ("taskrouter-worker", "listen --auto ", {"accept", "reject"}),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(
+    capsys: pytest.CaptureFixture[str], program: str, words: str, expected: set[str]
+) -> None:
+    from taskrouter_worker._cli.program import main as worker_main  # noqa: PLC0415 - beside the other
+
+    run_it = main if program == "taskrouter-stub" else worker_main
+    assert run_it(["completion", "bash"]) == DONE
+    script = capsys.readouterr().out
+    typed = [program, *words.split(" ")]
+    last = len(typed) - 1
+    line = " ".join(f"'{word}'" for word in typed)
+    ask = (
+        f"COMP_WORDS=({line}); COMP_CWORD={last}; _shtab_{program.replace('-', '_')}; echo ${{COMPREPLY[@]}}"
+    )
+    found = subprocess.run(
+        ["bash", "-c", f"{script}\n{ask}"],  # noqa: S607 - found as users find it
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert expected <= set(found.stdout.split())
+    assert found.stderr == ""
