@@ -9,10 +9,10 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint types check bench licenses bounds audit sbom clean python-is-new-enough node-is-new-enough
+.PHONY: help setup demo test lint types check bench changelog-draft containers docs licenses bounds audit sbom clean python-is-new-enough node-is-new-enough
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev $(NPM)/node_modules/.stamp ## everything that the other targets need
 
@@ -35,7 +35,7 @@ types: $(VENV)/.dev $(NPM)/node_modules/.stamp
 	@echo "==> pyright"
 	@$(NPM)/node_modules/.bin/pyright --pythonpath $(BIN)/python
 
-check: setup $(VENV)/.desktop ## random orders, long properties, windows, the wheel in a fresh environment
+check: setup $(VENV)/.desktop $(VENV)/.browser ## random orders, long properties, windows, the wheel in a fresh environment
 	@echo "==> tests in another random order"  # each run of `make test` has one of its own
 	@$(PYTEST) -n 2 --dist worksteal -q -p no:cacheprovider
 	@echo "==> long property runs"
@@ -47,9 +47,26 @@ check: setup $(VENV)/.desktop ## random orders, long properties, windows, the wh
 	@$(BIN)/python -m tests.soak --seconds 60 --workers 40
 	@echo "==> the windows of Qt and Tk"
 	@$(PYTEST) -q -m desktop tests/desktop
+	@echo "==> the console in Chromium"
+	@$(PYTEST) -q -m browser tests/browser
 	@echo "==> the wheel, installed in a fresh environment"
 	@$(BIN)/python tests/wheel_check.py
-	@$(MAKE) --no-print-directory licenses bounds
+	@$(MAKE) --no-print-directory containers docs licenses bounds
+
+docs: $(VENV)/.docs ## the documentation site, in build/docs; warnings and broken links are errors
+	@echo "==> documentation"
+	@$(BIN)/python -m tests.docs.site
+	@echo "==> the documentation's commands"
+	@$(PYTEST) -q -m docs tests/docs
+
+containers: $(VENV)/.containers ## lint Dockerfile, compose.yaml and workflows; do what they do, without an engine
+	@echo "==> what runs in containers and in CI"
+	@$(BIN)/python -m tests.ways_to_run.lint
+	@$(BIN)/python -m tests.ways_to_run.container
+	@$(BIN)/python -m tests.ways_to_run.workflows
+
+changelog-draft: $(VENV)/.dev ## the next release's entry, made of the fragments in changes/
+	@$(BIN)/towncrier build --draft --version next 2>/dev/null
 
 licenses: $(VENV)/.dev ## fail if something that users install has a licence that is not on the list
 	@echo "==> licences"
@@ -67,6 +84,7 @@ sbom: $(VENV)/.supply ## dist/sbom.json, a CycloneDX bill of materials
 
 bench: setup ## every figure about speed, beside the official SDK and the bare libraries
 	@$(BIN)/python -m benchmarks.suite $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.stages_client $(STAGES_ARGS)
 	@$(BIN)/python -m benchmarks.routing $(ROUTING_ARGS)
 	@$(BIN)/python -m server_stub.testing.timings
 
@@ -92,6 +110,21 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.desktop: $(VENV)/.dev
 	@echo "==> what the tests with windows need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[desktop-tests]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	@echo "==> what the documentation needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(VENV)/.containers: $(VENV)/.dev
+	@echo "==> what lints containers"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint-containers]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	@echo "==> what the tests in a browser need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser-tests]'
 	@touch $@
 
 $(VENV)/.supply: $(VENV)/.dev

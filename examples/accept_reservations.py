@@ -6,6 +6,7 @@ TASKROUTER_EB_SERVER and TASKROUTER_WS_SERVER as well (`taskrouter-stub serve` p
 
 import asyncio
 import os
+from contextlib import suppress
 
 from taskrouter_worker import Reservation, Worker, worker_token
 
@@ -35,4 +36,5 @@ async def main() -> None:
         await worker.wait_closed()
 
 
-asyncio.run(main())
+with suppress(KeyboardInterrupt):
+    asyncio.run(main())

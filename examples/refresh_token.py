@@ -6,6 +6,7 @@ accept_reservations.py; TOKEN_SECONDS says how long each token lives.
 
 import asyncio
 import os
+from contextlib import suppress
 from itertools import count
 
 from taskrouter_worker import TaskRouterError, Worker, worker_token
@@ -49,4 +50,5 @@ async def main() -> None:
         await worker.wait_closed()
 
 
-asyncio.run(main())
+with suppress(KeyboardInterrupt):
+    asyncio.run(main())

@@ -5,6 +5,7 @@ Needs the environment of accept_reservations.py.
 
 import asyncio
 import os
+from contextlib import suppress
 
 from taskrouter_worker import Disconnect, Reservation, Worker, worker_token
 
@@ -46,4 +47,5 @@ async def main() -> None:
         await worker.wait_closed()
 
 
-asyncio.run(main())
+with suppress(KeyboardInterrupt):
+    asyncio.run(main())

@@ -6,6 +6,7 @@ queue's WQ...
 
 import asyncio
 import os
+from contextlib import suppress
 
 from taskrouter_worker import Reservation, Worker, worker_token
 
@@ -42,4 +43,5 @@ async def main() -> None:
         await worker.wait_closed()
 
 
-asyncio.run(main())
+with suppress(KeyboardInterrupt):
+    asyncio.run(main())

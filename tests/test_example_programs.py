@@ -11,10 +11,15 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
+from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from examples.load_swarm import Audit, Figures, main, shown
+from examples.wall_board import Picture, board
 from server_stub import StubServer
 from tests.running_examples import PATIENCE, ROOT, running
 from tests.sdk.office import Office
@@ -142,13 +147,45 @@ def test_swarm_refuses_what_has_no_bounds(arguments: list[str], capsys: pytest.C
 async def test_wall_board_shows_queues_and_workers_once(server: StubServer) -> None:
     office = Office(server)
     boss = office.hire("boss", activity="Offline")
-    office.hire("nina")
-    async with running(server, "wall_board.py", boss, "--once", COLUMNS="100") as board:
-        printed = "\n".join(await board.end(None))
+    office.task_for(office.hire("nina"))
+    office.task()
+    async with running(server, "wall_board.py", boss, "--once", COLUMNS="100") as example:
+        printed = "\n".join(await example.end(None))
     assert "boss, Offline, ready" in printed
-    assert "1 of 2 ready; 1 Available, 1 Offline" in printed
-    assert re.search(r"Sample Queue +│ +1 │ +2 ", printed)
-    assert re.search(r"nina +│ Available +│ +\d+:\d\d ", printed)
+    assert "Workers: 1 Available, 1 Offline" in printed
+    assert re.search(r"Sample Queue +1 +\d+:\d\d +0 +1 of 2 ", printed)
+    assert re.search(r"nina +Available +\d+:\d\d ", printed)
+
+
+def printed_board(picture: Picture, *, width: int, rows: int) -> list[str]:
+    console = Console(width=width, file=StringIO(), color_system=None)
+    with console.capture() as capture:
+        console.print(board(picture, Text("boss"), width, rows))
+    return capture.get().splitlines()
+
+
+def test_wall_board_of_an_empty_workspace_says_what_to_do() -> None:
+    lines = printed_board(Picture([], [], datetime.now(UTC)), width=60, rows=5)
+    assert "  no queue yet: make one, or start with a seed" in lines
+    assert "  no worker yet: make one, or start with a seed" in lines
+    assert any("0 of 0" in line for line in lines)
+
+
+def test_wall_board_leaves_out_what_has_no_room_and_says_so() -> None:
+    numbers = {
+        "longest_task_waiting_age": 3700,
+        "tasks_by_status": {"pending": 1, "reserved": 1, "assigned": 2, "wrapping": 1},
+        "total_available_workers": 0,
+        "total_eligible_workers": 4,
+    }
+    queues = [
+        (f"Queue {number} with a name that is too long for a narrow wall", numbers) for number in range(9)
+    ]
+    lines = printed_board(Picture(queues, [], datetime.now(UTC)), width=60, rows=3)
+    assert "  and 6 more" in lines
+    assert sum("1:01:40" in line for line in lines) == 1 + 3
+    assert any("│ " in line and "18" in line and "27" in line for line in lines)
+    assert max(map(len, lines)) <= 60
 
 
 async def test_wall_board_follows_what_happens_in_a_terminal(server: StubServer) -> None:
@@ -172,14 +209,14 @@ async def test_wall_board_follows_what_happens_in_a_terminal(server: StubServer)
     loop.add_reader(ours, read)
     terminal = {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "NO_COLOR": "1"}
     try:
-        async with running(server, "wall_board.py", boss, stdout=theirs, **terminal) as board:
-            await until(b"0 of 2 ready; 2 Offline")
+        async with running(server, "wall_board.py", boss, stdout=theirs, **terminal) as example:
+            await until(b"Workers: 2 Offline")
             available = next(
                 a for a in server.account.workspaces[server.workspace_sid].activities.values() if a.available
             )
             server.run(server.workspace_sid, lambda ws: ws.update_worker(nina, activity_sid=available.sid))
-            await until(b"1 of 2 ready; 1 Available, 1 Offline")
-            await board.end(signal.SIGINT)
+            await until(b"Workers: 1 Available, 1 Offline")
+            await example.end(signal.SIGINT)
     finally:
         loop.remove_reader(ours)
         os.close(ours)

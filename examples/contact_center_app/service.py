@@ -117,7 +117,8 @@ def create_app(config: Config, events: EventStore) -> FastAPI:
                 raise HTTPException(413, "too long")
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         signature = request.headers.get("X-Twilio-Signature", "")
-        if not validator.validate(config.public_url + request.url.path, form, signature):
+        url = config.public_url + request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if not validator.validate(url, form, signature):
             raise HTTPException(403, "this was not signed by Twilio")
         return form
 

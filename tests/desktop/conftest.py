@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
     from tests.desktop.qt_window import QtWindow
     from tests.desktop.tk_window import TkWindow
 
@@ -25,22 +27,27 @@ Open = Callable[[], "QtWindow | TkWindow"]
 @pytest.fixture(scope="session", params=["qt", "tk"])
 def open_window(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens windows of either toolkit, for the whole run: neither toolkit can be taken down and up again."""
-    with _qt() if request.param == "qt" else _tk() as open_it:
+    if request.param == "qt":
+        request.getfixturevalue("qt_application")
+        from tests.desktop.qt_window import QtWindow
+
+        yield QtWindow
+        return
+    with _tk() as open_it:
         yield open_it
 
 
-@contextmanager
-def _qt() -> Iterator[Open]:
+@pytest.fixture(scope="session")
+def qt_application() -> Iterator[QApplication]:
+    """Qt, without a screen. There can be only one in a process."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     try:
         from PySide6.QtWidgets import QApplication
-
-        from tests.desktop.qt_window import QtWindow
     except ImportError as error:
         pytest.skip(f"Qt is not to be had ({error}): {INSTALL}")
     application = QApplication([])
     application.setQuitOnLastWindowClosed(False)  # the tests say when its loop ends
-    yield QtWindow
+    yield application
     application.shutdown()
 
 

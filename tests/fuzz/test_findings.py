@@ -168,7 +168,7 @@ def test_state_with_statuses_that_do_not_agree_is_refused(kind: str, status: str
         for one in found:
             one["status"] = other
 
-    with pytest.raises(DamagedDocument, match="contradict|is under way"):
+    with pytest.raises(DamagedDocument, match=r"contradict|is under way"):
         _put_back(_damaged(change))
 
 

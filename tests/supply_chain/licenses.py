@@ -17,7 +17,15 @@ from packaging.utils import canonicalize_name
 
 PROJECT: Final = "taskrouter-worker"
 
-DEVELOPMENT: Final = ("dev", "desktop-tests", "fuzz", "supply-chain")
+DEVELOPMENT: Final = (
+    "browser-tests",
+    "desktop-tests",
+    "dev",
+    "docs",
+    "fuzz",
+    "lint-containers",
+    "supply-chain",
+)
 """Extras that no user installs."""
 
 ALLOWED: Final = frozenset(

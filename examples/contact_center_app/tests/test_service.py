@@ -7,6 +7,7 @@ import logging
 
 import aiohttp
 import pytest
+from twilio.request_validator import RequestValidator
 
 from examples.contact_center_app.bot import token_from_service
 from examples.contact_center_app.tests.desk import PASSWORD, Desk, Service
@@ -49,17 +50,38 @@ async def test_a_call_rings_at_ninas_phone(taskrouter: TaskRouter, desk: Desk, s
     assert call == "client:nina"
 
 
-@pytest.mark.parametrize("signature", [{}, {"X-Twilio-Signature": "AAAA"}])
-async def test_callbacks_that_twilio_did_not_sign_are_refused(
-    service: Service, signature: dict[str, str]
+EVENT = {"Sid": "EV1", "EventType": "task.created", "TaskSid": "WT1", "TimestampMs": "0"}
+
+
+async def sent(url: str, form: dict[str, str], signature: str | None) -> int:
+    headers = {} if signature is None else {"X-Twilio-Signature": signature}
+    async with aiohttp.ClientSession() as http, http.post(url, data=form, headers=headers) as response:
+        return response.status
+
+
+@pytest.mark.parametrize("query", ["", "?source=taskrouter&again=1"])
+async def test_what_twilio_has_signed_is_believed(
+    taskrouter: TaskRouter, service: Service, query: str
 ) -> None:
-    forged = {"Sid": "EV1", "EventType": "task.created", "TaskSid": "WT1", "TimestampMs": "0"}
-    async with aiohttp.ClientSession() as http:
-        for path in ("assignment", "events"):
-            url = f"{service.url}/callbacks/{path}"
-            async with http.post(url, data=forged, headers=signature) as response:
-                assert response.status == 403
+    url = f"{service.url}/callbacks/events{query}"
+    signature = RequestValidator(taskrouter.auth_token).compute_signature(url, EVENT)
+    assert await sent(url, EVENT, signature) == 204
+    assert service.events.of_task("WT1") == ["task.created"]
+
+
+@pytest.mark.parametrize("path", ["assignment", "events"])
+async def test_everything_else_is_refused(taskrouter: TaskRouter, service: Service, path: str) -> None:
+    url = f"{service.url}/callbacks/{path}"
+    good = RequestValidator(taskrouter.auth_token).compute_signature(url, EVENT)
+    forged = RequestValidator("another token").compute_signature(url, EVENT)
+    assert await sent(url, EVENT, None) == 403
+    assert await sent(url, EVENT, "AAAA") == 403
+    assert await sent(url, EVENT, forged) == 403
+    assert await sent(url, {**EVENT, "TaskSid": "WT2"}, good) == 403  # changed on its way
+    assert await sent(url, {**EVENT, "More": ""}, good) == 403
+    assert await sent(f"{url}?more=1", EVENT, good) == 403
     assert service.events.of_task("WT1") == []
+    assert service.events.of_task("WT2") == []
 
 
 @pytest.mark.usefixtures("robo")

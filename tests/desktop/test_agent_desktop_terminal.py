@@ -1,0 +1,83 @@
+"""The agent desktop in a terminal, used with keys, against a local server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from examples.agent_desktop.login import Login
+from tests.desktop.centre import PATIENCE, Centre, open_centre
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.fixture
+def centre() -> Iterator[Centre]:
+    with open_centre() as opened:
+        yield opened
+
+
+async def until(done: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, "it never happened"
+        await asyncio.sleep(0.01)
+
+
+async def test_an_agent_works_in_a_terminal(centre: Centre) -> None:
+    from textual.widgets import Input, OptionList
+
+    from examples.agent_desktop.terminal import Choice, LoginScreen, TerminalDesk
+
+    application = TerminalDesk(Login(server=centre.url), reconnect_backoff=lambda _: 0.05)
+    desk = application.desk
+    async with application.run_test(size=(60, 24)) as pilot:
+        assert isinstance(application.screen, LoginScreen)
+        await pilot.press("enter")
+        assert "Paste your token" in str(application.screen.query_one("#status").render())
+        token = centre.token()
+        application.screen.query_one("#token", Input).value = token  # pasted
+        await pilot.pause()
+        assert token not in application.export_screenshot()
+        await pilot.press("enter")
+        await until(lambda: desk.view.agent == "Nina")
+        task = centre.task(title="Lost card", card="ends in 4417")
+        await until(lambda: desk.view.offers)
+        await pilot.pause()
+        shown = application.export_screenshot(simplify=True).replace("&#160;", " ")
+        assert "Lost" in shown
+        assert "4417" in shown
+        await pilot.press("a")
+        await until(lambda: desk.view.works and not desk.view.works[0].busy)
+        await pilot.press("t")
+        await until(lambda: isinstance(application.screen, Choice))
+        await until(lambda: application.screen.query_one(OptionList).option_count == 2)
+        await pilot.press(*"omar", "enter")
+        await until(lambda: desk.view.works[0].handover)
+        await until(lambda: not desk.view.works[0].busy)
+        await pilot.press("w")
+        await until(lambda: desk.view.works[0].wrapping and not desk.view.works[0].busy)
+        await pilot.press("ctrl+q")
+        await until(lambda: isinstance(application.screen, Choice))
+        await pilot.press("enter")  # stays
+        await pilot.press("c")
+        await until(lambda: not desk.view.works)
+        assert centre.status(task) == "completed"
+        await pilot.press("ctrl+q")
+    assert not desk.view.is_logged_in
+
+
+async def test_a_session_that_ends_leads_back_to_the_login(centre: Centre) -> None:
+    from examples.agent_desktop.terminal import LoginScreen, TerminalDesk
+
+    application = TerminalDesk(centre.login())
+    async with application.run_test() as pilot:
+        await until(lambda: application.desk.view.agent)
+        await until(lambda: not isinstance(application.screen, LoginScreen))
+        centre.call(lambda server: server.faults.displace())
+        await until(lambda: isinstance(application.screen, LoginScreen))
+        await pilot.pause()
+        assert "logged in somewhere else" in str(application.screen.query_one("#status").render())
