@@ -6,7 +6,7 @@ nothing and checks nothing. What it pushes is asked for by the client, over ``PO
 
 * ``{"do": "lives", "lives": N, "rate": R}``: N reservations to each session, in four events each
   (created, accepted, wrapped up, completed), as fast as the sockets take them, or R lives a second;
-* ``{"do": "mark"}``: one more reservation to each session, by which a client knows the end;
+* ``{"do": "mark", "after": S}``: one more reservation to each session, after S seconds;
 * ``{"do": "loop", "in_flight": K, "total": N}``: N reservations to each session, K at a time: the
   next one comes when one is completed.
 
@@ -268,8 +268,7 @@ class _Bridge:
                 self.feeding.add(task)
                 task.add_done_callback(self.feeding.discard)
             case "mark":
-                for session in self.sessions.values():
-                    session.send_life((_CREATED,))
+                asyncio.get_running_loop().call_later(command.get("after", 0), self._mark)
             case "loop":
                 for session in self.sessions.values():
                     session.left = command["total"]
@@ -277,6 +276,10 @@ class _Bridge:
                         session.send_next()
             case other:
                 raise ValueError(f"the peer cannot {other!r}")
+
+    def _mark(self) -> None:
+        for session in self.sessions.values():
+            session.send_life((_CREATED,))
 
     async def _feed(self, lives: int, rate: float | None) -> None:
         began = time.monotonic()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._disconnect import Disconnect, DisconnectCause
     from ._session import SessionState
-    from ._signaling import Disconnect, DisconnectCause
     from ._streams import EventStream
     from .activity import Activity
     from .channel import Channel
@@ -114,7 +114,7 @@ __all__ = [
 
 _MODULES = {
     "_session": ("SessionState",),
-    "_signaling": ("Disconnect", "DisconnectCause"),
+    "_disconnect": ("Disconnect", "DisconnectCause"),
     "_streams": ("EventStream",),
     "activity": ("Activity",),
     "channel": ("Channel",),

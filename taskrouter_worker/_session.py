@@ -6,20 +6,22 @@ Everything that runs for a worker runs below `Session.run`. Others only signal t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 import anyio.abc
 
 from ._commands import Commands
 from ._context import Context
+from ._disconnect import Disconnect, DisconnectCause
 from ._emitter import Dispatcher
-from ._signaling import Connection, Disconnect, DisconnectCause
+from ._flags import Flag, first
 from ._snapshot import SnapshotTaker
 from ._state import TRANSFER_ENDS, Model, Notification, Snapshot
 from ._token import Token
@@ -39,6 +41,9 @@ from .errors import (
 from .events import INIT, Event, decode
 from .resources import InitFields, ReservationFields, TransferFields
 from .terms import SidPrefix, is_sid
+
+if TYPE_CHECKING:
+    from ._signaling import Connection
 
 __all__ = [
     "Backoff",
@@ -158,8 +163,8 @@ class _Attempt:
         self.error: TaskRouterError | None = None
         self.disconnect: Disconnect | None = None
         self.scope = anyio.CancelScope()
-        self.live = asyncio.Event()
-        self.ended = asyncio.Event()
+        self.live = Flag()
+        self.ended = Flag()
         self.told = False  # whether the application heard of its end
 
     def silent_for(self) -> float:
@@ -173,7 +178,7 @@ class _Attempt:
         if not await self.connection.round_trip():
             return False
         if not self.reader.synchronised.is_set():
-            await _first(self.reader.synchronised, self.ended)
+            await first(self.reader.synchronised, self.ended)
         return self.reader.synchronised.is_set()
 
 
@@ -222,7 +227,7 @@ class Session:
         self.state = SessionState.NEW
         self.failure: TaskRouterError | None = None
         self.live_at: float | None = None  # loop time of the latest snapshot
-        self._changed = anyio.Event()  # replaced at each change of state
+        self.changed = Flag()  # replaced at each change of state
         self._scope: anyio.CancelScope | None = None
         self._closing = False
         self._synchronised = False  # whether there was ever a snapshot
@@ -230,7 +235,7 @@ class Session:
         self._gap_began: float | None = None  # by the server's clock
         self._first_seen = 0.0  # the first snapshot, by the server's clock
         self._current: _Attempt | None = None
-        self._doubt = asyncio.Event()  # whether the connection may be dead without having ended
+        self._doubt = Flag()  # whether the connection may be dead without having ended
 
     # From outside
 
@@ -239,12 +244,12 @@ class Session:
         if state is not self.state:
             logger.debug("session: %s -> %s", self.state, state)
             self.state = state
-            changed, self._changed = self._changed, anyio.Event()
+            changed, self.changed = self.changed, Flag()
             changed.set()
 
     async def state_change(self) -> None:
         """Wait until the state is another."""
-        await self._changed.wait()
+        await self.changed.wait()
 
     async def caught_up(self) -> None:
         """Wait until a live connection has applied all that its peer had sent when it was asked.
@@ -296,9 +301,10 @@ class Session:
     async def _stay_connected(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._tokens.run, name="token provider")
-                tasks.start_soon(self._watch_the_clock, name="clock")
-                await self._follow(tasks)
+                if self._tokens.refreshes:
+                    tasks.start_soon(self._tokens.run, name="token provider")
+                with self._watched_clock():
+                    await self._follow(tasks)
                 tasks.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
             current = self._current
@@ -356,16 +362,16 @@ class Session:
         failures = 0
         while not current.ended.is_set():
             if not current.live.is_set():
-                await _first(current.ended, current.live)
+                await first(current.ended, current.live)
                 continue
             change = self._tokens.change
             if self._tokens.is_current(current.token) and not self._doubt.is_set():
-                await _first(current.ended, change, self._doubt)
+                await first(current.ended, change, self._doubt)
                 continue
             successor = self._begin(tasks, announced=False)
             # The old connection may be dead without anybody knowing it yet.
             self._note_gap(current)
-            await _first(successor.live, successor.ended, current.ended)
+            await first(successor.live, successor.ended, current.ended)
             if self._displaced(current):
                 successor.scope.cancel()
             elif successor.live.is_set():
@@ -398,7 +404,8 @@ class Session:
         self._doubt.clear()
         return current
 
-    async def _watch_the_clock(self) -> None:
+    @contextlib.contextmanager
+    def _watched_clock(self) -> Generator[None]:
         """Doubt the connection when the clock on the wall jumps: the machine slept, or was set.
 
         The monotonic clock stands still while a machine sleeps, so the usual silence would be noticed
@@ -406,13 +413,22 @@ class Session:
         """
         loop = asyncio.get_running_loop()
         wall, monotonic = self._clock.now(), loop.time()
-        while True:
-            await anyio.sleep(CLOCK_CHECK_SECONDS)
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal wall, monotonic, timer
             jump = (self._clock.now() - wall) - (loop.time() - monotonic)
             wall, monotonic = self._clock.now(), loop.time()
             if abs(jump) > JUMP_SECONDS:
                 logger.info("the clock jumped by %+.0f s: the connection is made anew to be sure of it", jump)
                 self._doubt.set()
+            timer = loop.call_later(CLOCK_CHECK_SECONDS, look)
+
+        timer = loop.call_later(CLOCK_CHECK_SECONDS, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _present(self) -> _Attempt:
         if self._current is None:
@@ -639,18 +655,6 @@ class Session:
         self._tokens.learned(token, None if lifetime is None else lifetime / 1000)
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of `events` is set."""
-    async with anyio.create_task_group() as tasks:
-
-        async def race(event: asyncio.Event) -> None:
-            await event.wait()
-            tasks.cancel_scope.cancel()
-
-        for event in events:
-            tasks.start_soon(race, event)
-
-
 class _Reader:
     """Reads one connection from `init` to its end; frames are held while a snapshot is taken."""
 
@@ -673,7 +677,7 @@ class _Reader:
         self._live = live  # told at each snapshot; whether it is the worker's first
         self._announced = announced  # whether the application is to hear of this connection
         self._held: list[Event] | None = []  # None: events are applied as they come
-        self.synchronised = asyncio.Event()  # set while nothing is held
+        self.synchronised = Flag()  # set while nothing is held
         self._lost_one = False  # an event that could not be read while a snapshot was being taken
         self._resyncs = 0
         self._told_ready = False

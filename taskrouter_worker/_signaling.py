@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from dataclasses import dataclass
-from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.protocol import State
 
+from ._disconnect import DisconnectCause
 from ._endpoints import shown_url
+from ._proxies import Proxies
 from ._token import Token
 from ._version import __version__
 from .errors import ConnectionFailedError
@@ -28,7 +28,7 @@ from .errors import ConnectionFailedError
 if TYPE_CHECKING:
     from .recording import Recorder
 
-__all__ = ["Connection", "Disconnect", "DisconnectCause", "Signaling"]
+__all__ = ["Connection", "Signaling"]
 
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
@@ -45,23 +45,6 @@ _quiet = logging.getLogger(f"{__name__}.websocket")
 _quiet.addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
-class DisconnectCause(StrEnum):
-    """Why a session ended."""
-
-    CLIENT = "client"  # disconnect() was called
-    CONNECTION_LOST = "connection_lost"  # without a closing handshake, or by a code without a meaning here
-    SILENCE = "silence"  # no frame for 30 s
-    SHUTDOWN = "shutdown"  # 1001: the server goes away
-    RESYNCHRONISE = "resynchronise"  # 1012: the server restarts, or wants a fresh snapshot
-    INVALID_TOKEN = "invalid_token"  # noqa: S105 - no secret; close code 4401
-    FORBIDDEN = "forbidden"  # 4403
-    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - no secret; close code 4408
-    DISPLACED = "displaced"  # 4409: another session took its place
-    TOO_SLOW = "too_slow"  # 4413: frames were not read fast enough
-    TOO_MANY_SESSIONS = "too_many_sessions"  # 4429
-    INITIALIZATION_FAILED = "initialization_failed"  # no init, or no snapshot
-
-
 _CAUSES: Final = {
     1001: DisconnectCause.SHUTDOWN,
     1012: DisconnectCause.RESYNCHRONISE,
@@ -74,23 +57,6 @@ _CAUSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnect:
-    """The argument of `disconnected`.
-
-    Attributes:
-        message: the reason as text, as in Worker.js.
-        cause: the reason as a value.
-        code: the websocket's close code; None if it ended without one.
-        will_reconnect: whether the SDK connects again by itself.
-    """
-
-    message: str
-    cause: DisconnectCause
-    code: int | None = None
-    will_reconnect: bool = False
-
-
 class Signaling:
     """Opens websockets to one URL.
 
@@ -100,6 +66,7 @@ class Signaling:
         ssl_context: for wss; None for the platform's default.
         proxy: True for the environment's proxies, None for none, or a URL.
         recorder: writes down what happens.
+        proxies: the environment's.
     """
 
     def __init__(
@@ -110,8 +77,10 @@ class Signaling:
         ssl_context: ssl.SSLContext | None,
         proxy: str | Literal[True] | None,
         recorder: Recorder | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._url = url
+        self._proxies = proxies or Proxies()
         self._recorder = recorder
         self._offline_if_disconnected = offline_if_disconnected
         self._ssl = ssl_context if urlsplit(url).scheme == "wss" else None
@@ -142,6 +111,8 @@ class Signaling:
         raise failure
 
     async def _open(self, uri: str, options: dict[str, Any]) -> Connection:
+        # The library asks the environment for each connection, which takes as long as all the rest of it.
+        proxy = None if self._proxy is True and not self._proxies.all() else self._proxy
         return Connection(
             await _Connect(
                 uri,
@@ -151,7 +122,7 @@ class Signaling:
                 ping_interval=None,  # the service's own heartbeat tells a dead link
                 max_size=MAX_FRAME,
                 user_agent_header=f"taskrouter-worker/{__version__}",
-                proxy=self._proxy,
+                proxy=proxy,
                 logger=_quiet,
                 **options,
             )

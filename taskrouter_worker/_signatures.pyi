@@ -4,8 +4,8 @@
 from collections.abc import Callable
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
+from ._disconnect import Disconnect
 from ._emitter import Emitter, EventName
-from ._signaling import Disconnect
 from ._streams import EventStream, Overflow
 from .errors import TaskRouterError
 from .task import TaskEvent

@@ -212,7 +212,9 @@ async def _together(*parts: Callable[[], Awaitable[None]]) -> None:
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        for part in parts:
+        for part in parts[1:]:
             tasks.start_soon(run, part, tasks)
+        for part in parts[:1]:
+            await run(part, tasks)  # by this task, which has nothing else to do
     if failures:
         raise failures[0]

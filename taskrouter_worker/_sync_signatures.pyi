@@ -3,9 +3,9 @@
 
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from ._disconnect import Disconnect
 from ._emitter import EventName, Handler, Origin
 from ._facade import BlockingStream, Facade, Live
-from ._signaling import Disconnect
 from ._signatures import OwnListeners, TaskListeners, TaskOwnEvent, WorkerListeners, WorkerOwnEvent
 from ._streams import Overflow
 from .errors import TaskRouterError

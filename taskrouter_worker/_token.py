@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import binascii
 import math
-from typing import Any, cast
+import re
+from base64 import urlsafe_b64decode
+from typing import Any, Final, cast
 
-import jwt
+import msgspec
 
+from .resources import DECODE_ERRORS
 from .terms import SidPrefix, is_sid
 
 __all__ = ["Token"]
+
+_SHAPE: Final = re.compile(r"[A-Za-z0-9\-_.=~]+")
 
 
 class Token:
@@ -45,7 +51,7 @@ class Token:
         if not value:
             raise ValueError(f"{name} must not be empty")
         # It travels in a URL as it is: anything outside base64url and dots would change the query.
-        if not value.isascii() or not all(c.isalnum() or c in "-_.=~" for c in value):
+        if not _SHAPE.fullmatch(value):
             raise ValueError(f"{name} is not a JWT: it holds characters that no token has (value not shown)")
         return cls(value)
 
@@ -60,10 +66,18 @@ class Token:
 
 
 def _claims(text: str) -> dict[str, Any]:  # Any: a JWT's claims are free-form JSON
-    try:
-        return jwt.decode(text, options={"verify_signature": False})
-    except (jwt.PyJWTError, ValueError, RecursionError):
+    """The middle one of the three parts; nothing where it cannot be read, as in encrypted tokens, of five.
+
+    Who signed it is the service's business. PyJWT would look at all parts, which takes ten times as long.
+    """
+    parts = text.split(".")
+    if len(parts) != 3:
         return {}
+    try:
+        claims: object = msgspec.json.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (*DECODE_ERRORS, binascii.Error, ValueError):
+        return {}
+    return cast("dict[str, Any]", claims) if isinstance(claims, dict) else {}
 
 
 def _epoch(value: object) -> float | None:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import anyio
 
+from ._flags import Flag
 from ._token import Token
 from .clock import Clock
 from .errors import NotConnectedError, TaskRouterError, TokenProviderError
@@ -65,7 +66,7 @@ class TokenKeeper:
         self._clock = clock
         self.events: TokenEvents | None = None
         self.expired = False
-        self._changed = asyncio.Event()  # replaced at each new token
+        self._changed = Flag()  # replaced at each new token
         self._lifetime: float | None = None  # seconds, as the last `init` told
         self._server_skew: float | None = None  # the server's epoch minus the loop's time
         self._expiry: asyncio.TimerHandle | None = None
@@ -105,7 +106,7 @@ class TokenKeeper:
         if self._lifetime is not None or self._server_skew is not None:
             # Before the first `init` nothing is known that a lifetime could be measured against.
             self._arm(self._life_of(token))
-        changed, self._changed = self._changed, asyncio.Event()
+        changed, self._changed = self._changed, Flag()
         changed.set()
 
     def learned(self, token: Token, lifetime: float | None) -> None:
@@ -133,7 +134,7 @@ class TokenKeeper:
         return self._clock.now()
 
     @property
-    def change(self) -> asyncio.Event:
+    def change(self) -> Flag:
         """Set at the next token. Take it before looking at the present one: then none is missed."""
         return self._changed
 

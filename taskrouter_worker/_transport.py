@@ -1,6 +1,6 @@
 """HTTP: wraps a request into the event bridge's envelope, posts it, maps failures to errors.
 
-The only module that imports aiohttp.
+Only this module and `_door` use aiohttp, which is loaded with the first transport.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ import logging
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Final, Literal
 
-import aiohttp
 import msgspec
 
+from ._proxies import Proxies
 from ._requests import Request
 from ._token import Token
 from ._version import __version__
@@ -32,6 +30,9 @@ from .errors import (
 from .resources import DECODE_ERRORS
 
 if TYPE_CHECKING:
+    import aiohttp
+
+    from ._door import Answer, Door
     from .recording import Exchange, Recorder
 
 __all__ = ["REQUEST_SECONDS", "SharedSession", "Transport"]
@@ -60,30 +61,64 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
+_HEADERS: Final = {
+    "clientVersion": __version__,
+    # What the JavaScript SDK 3.x sends. It keeps the request simple for proxies and CORS.
+    "Content-Type": "text/plain;charset=UTF-8",
+}
+
+
 class SharedSession:
     """One HTTP session of many workers, made when the first request needs it. Its owner closes it.
 
     Args:
         max_connections: connections at a time; requests beyond wait for one.
+
+    Attributes:
+        proxies: the environment's, for all of them.
     """
 
-    def __init__(self, *, max_connections: int) -> None:
+    def __init__(self, *, max_connections: int = 100) -> None:
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
+        self._doors: dict[tuple[str, ssl.SSLContext | Literal[True]], Door] = {}
+        self._fit = True  # whether aiohttp has what doors need
+        self.proxies = Proxies()
         self.closed = False
 
     def get(self) -> aiohttp.ClientSession:
         """The session."""
         if self._session is None:
+            import aiohttp  # noqa: PLC0415 - see the top of this module
+
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
 
+    def door(self, url: str, ssl: ssl.SSLContext | Literal[True]) -> Door | None:
+        """The short way to `url`, None if there is none with this aiohttp."""
+        door = self._doors.get((url, ssl))
+        if door is None and self._fit:
+            from ._door import Door, UnfitError  # noqa: PLC0415 - see the top of this module
+
+            try:
+                door = self._doors[url, ssl] = Door(self.get(), url, ssl=ssl, headers=_HEADERS)
+            except UnfitError:
+                self.unfit()
+        return door
+
+    def unfit(self) -> None:
+        """Use doors no more."""
+        logger.debug("this version of aiohttp has no short way to its connections")
+        self._fit = False
+        self._doors.clear()
+
     async def close(self) -> None:
         """Close the connections, for good."""
         self.closed = True
+        self._doors.clear()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -113,13 +148,16 @@ class Transport:
     ) -> None:
         self._recorder = recorder
         self._url = url
+        # Loaded now rather than at the first request, where it would hold up the event loop.
+        import aiohttp  # noqa: PLC0415 - see the top of this module
+
         self._session = session
-        self._owned: aiohttp.ClientSession | None = None
+        self._owned: SharedSession | None = None
         self._ssl: ssl.SSLContext | Literal[True] = ssl_context or True
         # A session of the caller's decides about the environment itself.
         self._ask_environment = proxy is True and not isinstance(session, aiohttp.ClientSession)
         self._proxy = proxy if isinstance(proxy, str) else None
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._seconds = timeout
 
     async def close(self) -> None:
         """Close the connections, unless they belong to the caller's session."""
@@ -160,34 +198,17 @@ class Transport:
                 method=request.method,
                 path=request.path,
             )
-        headers = {
-            "apiVersion": request.api_version,
-            "clientVersion": __version__,
-            # What the JavaScript SDK 3.x sends. It keeps the request simple for proxies and CORS.
-            "Content-Type": "text/plain;charset=UTF-8",
-        }
-        if request.version is not None:
-            headers["If-Match"] = request.version
+        import aiohttp  # noqa: PLC0415 - see the top of this module
+
         http = self._http()
         try:
-            async with http.post(
-                self._url,
-                data=body,
-                headers=headers,
-                ssl=self._ssl,
-                proxy=self._proxy,
-                timeout=self._timeout,
-                allow_redirects=False,  # the body holds the token: it goes nowhere else
-            ) as response:
-                text = await response.read()
-                status = response.status
-                retry_after = response.headers.get("Retry-After")
-                date = response.headers.get("Date")
-                if exchange is not None:
-                    exchange.answered(status, text, retry_after)
+            answer = await self._post(http, body, request)
+            retry_after = answer.headers.get("Retry-After")
+            if exchange is not None:
+                exchange.answered(answer.status, answer.text, retry_after)
         except TimeoutError as error:
             raise RequestTimeoutError(
-                f"no answer to {request.method} {request.path} within {self._timeout.total:g} s",
+                f"no answer to {request.method} {request.path} within {self._seconds:g} s",
                 method=request.method,
                 path=request.path,
             ) from error
@@ -209,10 +230,12 @@ class Transport:
                 path=request.path,
             ) from error
         else:
+            status = answer.status
             logger.debug("%s %s: %s", request.method, request.path, status)
             if 200 <= status < 300:
-                return self._payload(text, request, status)
-            raise self._refusal(text, request, status, _retry_after(retry_after, date))
+                return self._payload(answer.text, request, status)
+            wait = _retry_after(retry_after, answer.headers.get("Date"))
+            raise self._refusal(answer.text, request, status, wait)
         # Not raised inside `except`: the proxy error's own text shows the proxy's password.
         raise NetworkError(
             f"{request.method} {request.path} failed: the proxy answered with status {proxy_status}",
@@ -267,30 +290,63 @@ class Transport:
         kind = kinds.get(status, ServerError if status >= 500 else RequestInvalidError)
         return kind(message, method=method, path=path, status=status, code=code)
 
-    def _http(self) -> aiohttp.ClientSession:
-        if self._ask_environment:
-            self._ask_environment = False
-            self._proxy = _environments_proxy(self._url)
-        if isinstance(self._session, SharedSession):
-            return self._session.get()
+    def _http(self) -> aiohttp.ClientSession | SharedSession:
         if self._session is not None:
             return self._session
         if self._owned is None:
-            self._owned = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            self._owned = SharedSession()
         return self._owned
 
+    async def _post(
+        self, http: aiohttp.ClientSession | SharedSession, body: bytes, request: Request
+    ) -> Answer:
+        if isinstance(http, SharedSession):
+            if self._ask_environment:
+                self._ask_environment = False
+                self._proxy = http.proxies.for_url(self._url)
+            door = http.door(self._url, self._ssl) if self._proxy is None else None
+            if door is not None:
+                from ._door import UnfitError  # noqa: PLC0415 - it is loaded
 
-def _environments_proxy(url: str) -> str | None:
-    """The proxy that the environment names for `url`, None for none.
+                try:
+                    return await door.post(body, _lines(request), self._seconds)
+                except UnfitError:
+                    http.unfit()
+            http = http.get()
+        return await self._post_by_session(http, body, request)
 
-    Asked once: aiohttp's own way asks again for each request, in a thread, and reads ~/.netrc too, whose
-    credentials have no business in requests that carry a token.
-    """
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
-        return None
-    proxy = getproxies().get(parts.scheme)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    async def _post_by_session(self, http: aiohttp.ClientSession, body: bytes, request: Request) -> Answer:
+        """The long way: through a proxy, or with a session of the caller's and all that it adds."""
+        import aiohttp  # noqa: PLC0415 - see the top of this module
+
+        from ._door import Answer  # noqa: PLC0415 - the same
+
+        headers = {**_HEADERS, "apiVersion": request.api_version}
+        if request.version is not None:
+            headers["If-Match"] = request.version
+        async with http.post(
+            self._url,
+            data=body,
+            headers=headers,
+            ssl=self._ssl,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(total=self._seconds),
+            allow_redirects=False,  # the body holds the token: it goes nowhere else
+        ) as response:
+            return Answer(response.status, await response.read(), response.headers)
+
+
+_API_VERSIONS: Final = {"v1": b"apiVersion: v1\r\n", "v2": b"apiVersion: v2\r\n"}
+
+
+def _lines(request: Request) -> bytes:
+    """The headers that belong to this request alone."""
+    lines = _API_VERSIONS[request.api_version]
+    if request.version is None:
+        return lines
+    if not request.version.isprintable():
+        raise ValueError(f"a version must be printable, got {request.version!r}")
+    return b"%bIf-Match: %b\r\n" % (lines, request.version.encode())
 
 
 def _retry_after(text: str | None, date: str | None) -> float | None:

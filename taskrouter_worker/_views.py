@@ -50,7 +50,7 @@ class WorkerView:
 
     @property
     def available(self) -> bool:
-        """Whether the current activity takes reservations."""
+        """Whether the current activity takes reservations. Channels have a switch of their own."""
         return self._fields.available
 
     @property
@@ -70,17 +70,17 @@ class WorkerView:
 
     @property
     def date_created(self) -> datetime | None:
-        """When the worker was made."""
+        """When the worker was made; UTC, whole seconds."""
         return moment(self._fields.date_created)
 
     @property
     def date_updated(self) -> datetime | None:
-        """When it last changed."""
+        """When it last changed; UTC, whole seconds."""
         return moment(self._fields.date_updated)
 
     @property
     def date_status_changed(self) -> datetime | None:
-        """When its activity last changed."""
+        """When its activity last changed; UTC, whole seconds."""
         return moment(self._fields.date_status_changed)
 
     @property
@@ -100,7 +100,7 @@ class TaskView:
 
     @property
     def sid(self) -> str:
-        """``WT...``"""
+        """The task's SID, ``WT...``."""
         return self._fields.sid
 
     @property
@@ -140,52 +140,52 @@ class TaskView:
 
     @property
     def queue_sid(self) -> str | None:
-        """``WQ...``"""
+        """The queue it waits or waited in, ``WQ...``; None if the service shows none."""
         return self._fields.queue_sid
 
     @property
     def queue_name(self) -> str | None:
-        """The queue's friendly name."""
+        """That queue's friendly name."""
         return self._fields.queue_name
 
     @property
     def workflow_sid(self) -> str | None:
-        """``WW...``"""
+        """The workflow that leads it, ``WW...``."""
         return self._fields.workflow_sid
 
     @property
     def workflow_name(self) -> str | None:
-        """The workflow's friendly name."""
+        """That workflow's friendly name."""
         return self._fields.workflow_name
 
     @property
     def task_channel_sid(self) -> str | None:
-        """``TC...``"""
+        """The kind of work, ``TC...``."""
         return self._fields.task_channel_sid
 
     @property
     def task_channel_unique_name(self) -> str | None:
-        """Such as ``default`` or ``voice``."""
+        """The kind of work by name, such as ``default`` or ``voice``."""
         return self._fields.task_channel_unique_name
 
     @property
     def routing_target(self) -> str | None:
-        """The worker, queue or workflow that the task was made for."""
+        """The worker, queue or workflow that it was made for, by SID; None for most tasks."""
         return self._fields.routing_target
 
     @property
     def date_created(self) -> datetime | None:
-        """When it was made."""
+        """When it was made; UTC, whole seconds."""
         return moment(self._fields.date_created)
 
     @property
     def date_updated(self) -> datetime | None:
-        """When it last changed."""
+        """When it last changed; UTC, whole seconds."""
         return moment(self._fields.date_updated)
 
     @property
     def virtual_start_time(self) -> datetime | None:
-        """The moment that decides its place in the queue."""
+        """The moment that decides its place in the queue; its creation unless it was moved."""
         return moment(self._fields.virtual_start_time)
 
     @property
@@ -205,22 +205,22 @@ class ReservationView:
 
     @property
     def sid(self) -> str:
-        """``WR...``"""
+        """The reservation's SID, ``WR...``."""
         return self._fields.sid
 
     @property
     def account_sid(self) -> str:
-        """``AC...``"""
+        """The account, ``AC...``."""
         return self._fields.account_sid
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._fields.workspace_sid
 
     @property
     def worker_sid(self) -> str:
-        """``WK...``"""
+        """The worker that it is offered to, ``WK...``."""
         return self._fields.worker_sid
 
     @property
@@ -242,12 +242,12 @@ class ReservationView:
 
     @property
     def date_created(self) -> datetime | None:
-        """When it was made."""
+        """When it was made; UTC, whole seconds. `timeout` counts from here."""
         return moment(self._fields.date_created)
 
     @property
     def date_updated(self) -> datetime | None:
-        """When it last changed."""
+        """When it last changed; UTC, whole seconds."""
         return moment(self._fields.date_updated)
 
     @property
@@ -267,32 +267,32 @@ class ChannelView:
 
     @property
     def sid(self) -> str:
-        """``WC...``"""
+        """The worker channel's SID, ``WC...``."""
         return self._fields.sid
 
     @property
     def account_sid(self) -> str:
-        """``AC...``"""
+        """The account, ``AC...``."""
         return self._fields.account_sid
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._fields.workspace_sid
 
     @property
     def worker_sid(self) -> str:
-        """``WK...``"""
+        """The worker, ``WK...``."""
         return self._fields.worker_sid
 
     @property
     def task_channel_sid(self) -> str:
-        """``TC...``"""
+        """The kind of work, ``TC...``."""
         return self._fields.task_channel_sid
 
     @property
     def task_channel_unique_name(self) -> str:
-        """Such as ``default`` or ``voice``."""
+        """The kind of work by name, such as ``default`` or ``voice``."""
         return self._fields.task_channel_unique_name
 
     @property
@@ -343,17 +343,17 @@ class ActivityView:
 
     @property
     def sid(self) -> str:
-        """``WA...``"""
+        """The activity's SID, ``WA...``."""
         return self._fields.sid
 
     @property
     def account_sid(self) -> str:
-        """``AC...``"""
+        """The account, ``AC...``."""
         return self._fields.account_sid
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._fields.workspace_sid
 
     @property
@@ -388,17 +388,17 @@ class TransferView:
 
     @property
     def sid(self) -> str:
-        """``TT...``"""
+        """The transfer's SID, ``TT...``."""
         return self._fields.sid
 
     @property
     def mode(self) -> str:
-        """``WARM`` or ``COLD``."""
+        """``WARM``: who started it stays on the task. ``COLD``: wrapping up is left once it was accepted."""
         return self._fields.transfer_mode
 
     @property
     def type(self) -> str:
-        """``WORKER`` or ``QUEUE``."""
+        """What kind of target it has: ``WORKER`` or ``QUEUE``."""
         return self._fields.transfer_type
 
     @property
@@ -419,22 +419,22 @@ class TransferView:
 
     @property
     def reservation_sid(self) -> str:
-        """The reservation that it was started from."""
+        """The reservation that it was started from, ``WR...``."""
         return self._fields.initiating_reservation_sid
 
     @property
     def worker_sid(self) -> str:
-        """The worker that started it."""
+        """The worker that started it, ``WK...``."""
         return self._fields.initiating_worker_sid
 
     @property
     def queue_sid(self) -> str | None:
-        """The task's queue when it was started."""
+        """The task's queue when it was started, ``WQ...``."""
         return self._fields.initiating_queue_sid
 
     @property
     def workflow_sid(self) -> str | None:
-        """The task's workflow."""
+        """The task's workflow, ``WW...``."""
         return self._fields.initiating_workflow_sid
 
     @property

@@ -16,10 +16,10 @@ import anyio
 import anyio.abc
 
 from . import _running
+from ._disconnect import Disconnect
 from ._emitter import Dispatcher, Handler, Listenable
 from ._endpoints import check_int
 from ._session import SessionState
-from ._signaling import Disconnect
 from ._transport import SharedSession
 from .errors import HandlerError, NotConnectedError, RequestError, TaskRouterError
 from .options import WorkerOptions
@@ -430,13 +430,14 @@ class WorkerPool:
 
     async def _start(self, worker: Worker, stack: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> None:
         # Spread, so that hundreds of programs that start at once do not all come at once.
-        await anyio.sleep(random.uniform(0, self._start_jitter))  # noqa: S311 - spreads load
-        let_in = anyio.Event()
+        if self._start_jitter:
+            await anyio.sleep(random.uniform(0, self._start_jitter))  # noqa: S311 - spreads load
+        let_in = asyncio.Event()
         tasks.start_soon(self._hold_gate, worker, let_in, name="gate of a pool")
         await let_in.wait()
         await stack.enter_async_context(worker)
 
-    async def _hold_gate(self, worker: Worker, let_in: anyio.Event) -> None:
+    async def _hold_gate(self, worker: Worker, let_in: asyncio.Event) -> None:
         """Let one in, the next one when its first attempt is over; later ones are spread by the backoff."""
         async with self._gate:
             let_in.set()

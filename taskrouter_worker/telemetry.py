@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from ._disconnect import Disconnect
 from ._requests import Request
 from ._session import SessionState
-from ._signaling import Disconnect
 from .errors import RequestError
 from .reservation import Reservation
 from .terms import SidPrefix, is_sid

@@ -18,6 +18,7 @@ import msgspec
 from . import _running
 from ._commands import Commands, Sender
 from ._context import Attributes, Context, check_attributes
+from ._disconnect import Disconnect
 from ._emitter import Dispatcher
 from ._endpoints import (
     check_bool,
@@ -26,9 +27,9 @@ from ._endpoints import (
     event_bridge_urls,
     warn_retired_edge,
 )
+from ._flags import Flag, first
 from ._requests import Request, check_sid
 from ._session import Backoff, Session, SessionState, full_jitter
-from ._signaling import Disconnect, Signaling
 from ._signatures import WorkerEmitter
 from ._snapshot import ReconnectActivity, SnapshotTaker
 from ._state import Model, Notification
@@ -231,6 +232,10 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         http_url, websocket_url = event_bridge_urls(region, eb_server, ws_server)
         _set_log_level(log_level)
 
+        # Loaded with the first worker: who only needs the name, for a type or a command line's help, does not
+        # pay for it, and no event loop waits for it.
+        from ._signaling import Signaling  # noqa: PLC0415
+
         recorder = None if record is None else _recorder(record)
         self._own_recorder = None if recorder is record else recorder
         super().__init__(Dispatcher(self._failed))
@@ -270,6 +275,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
                 ssl_context=ssl_context,
                 proxy=proxy,
                 recorder=recorder,
+                proxies=http_session.proxies if isinstance(http_session, SharedSession) else None,
             ),
             commands=self._commands,
             tokens=self._tokens,
@@ -300,10 +306,12 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             raise RuntimeError("this Worker was already started; make a new one for a new session")
         # The one task that everything of this worker runs below. It is joined in `disconnect`.
         self._owner = asyncio.create_task(self._own(), name="taskrouter worker")
+        over = Flag()
+        self._owner.add_done_callback(lambda _: over.set())
         try:
             while not self._ready:
                 self._check_alive(self._owner)
-                await self._wait_for_change(self._owner)
+                await first(self._session.changed, over)
         except BaseException:
             await self._leave()
             raise
@@ -471,13 +479,6 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             self._raise_failure()
             raise NotConnectedError("the worker was disconnected before it was ready")
 
-    async def _wait_for_change(self, owner: asyncio.Task[None]) -> None:
-        change = asyncio.ensure_future(self._session.state_change())
-        try:
-            await asyncio.wait({owner, change}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            change.cancel()
-
     def _raise_failure(self) -> None:
         if self._session.failure is not None:
             raise self._session.failure
@@ -486,12 +487,12 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     @property
     def state(self) -> SessionState:
-        """Where the session stands."""
+        """Where the session stands: a `SessionState`, which equals its text, such as ``ready``."""
         return self._session.state
 
     @property
     def sid(self) -> str:
-        """``WK...``, empty before the first session."""
+        """The worker's SID, ``WK...``; empty before the first session."""
         routes = self._context.known_routes
         return routes.worker_sid if routes else ""
 
@@ -502,13 +503,13 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``, empty before the first session."""
+        """The workspace, ``WS...``; empty before the first session."""
         routes = self._context.known_routes
         return routes.workspace_sid if routes else ""
 
     @property
     def account_sid(self) -> str:
-        """``AC...``, empty before the first `ready`."""
+        """The account, ``AC...``; empty before the first `ready`."""
         return self._model.worker.account_sid if self._model.worker else ""
 
     @property
@@ -529,17 +530,17 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     @property
     def activities(self) -> dict[str, Activity]:
-        """The workspace's activities by SID, a copy."""
+        """The workspace's activities by SID; a copy, empty before the first `ready`."""
         return dict(self._model.activities)
 
     @property
     def channels(self) -> dict[str, Channel]:
-        """The worker's channels by SID, a copy."""
+        """The worker's channels by their SID, ``WC...``; a copy, empty before the first `ready`."""
         return dict(self._model.channels)
 
     @property
     def reservations(self) -> dict[str, Reservation]:
-        """The reservations that have not ended, by SID, a copy."""
+        """The reservations that have not ended, by SID; a copy. They are pending, accepted or wrapping."""
         return dict(self._model.reservations)
 
     @property

@@ -62,7 +62,7 @@ class WorkerInfo(WorkerView):
 
     @property
     def sid(self) -> str:
-        """``WK...``"""
+        """The worker's SID, ``WK...``."""
         return self._shown.sid
 
     @property
@@ -72,12 +72,12 @@ class WorkerInfo(WorkerView):
 
     @property
     def account_sid(self) -> str:
-        """``AC...``"""
+        """The account, ``AC...``."""
         return self._shown.account_sid
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._shown.workspace_sid
 
     @property
@@ -99,7 +99,7 @@ class TaskQueue:
 
     @property
     def sid(self) -> str:
-        """``WQ...``"""
+        """The queue's SID, ``WQ...``."""
         return self._fields.sid
 
     @property
@@ -109,12 +109,12 @@ class TaskQueue:
 
     @property
     def account_sid(self) -> str:
-        """``AC...``"""
+        """The account, ``AC...``."""
         return self._fields.account_sid
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._fields.workspace_sid
 
     @property
@@ -134,7 +134,7 @@ class TaskQueue:
 
     @property
     def assignment_activity_sid(self) -> str | None:
-        """``WA...``"""
+        """The same by SID, ``WA...``."""
         return self._fields.assignment_activity_sid
 
     @property
@@ -144,7 +144,7 @@ class TaskQueue:
 
     @property
     def reservation_activity_sid(self) -> str | None:
-        """``WA...``"""
+        """The same by SID, ``WA...``."""
         return self._fields.reservation_activity_sid
 
     @property
@@ -198,7 +198,13 @@ class Workspace:
     Args:
         token: a JWT with a TaskRouter grant; a worker SID in it is not needed.
         workspace_sid: the workspace; read from the token unless given. Needed with encrypted tokens.
-        region, edge, eb_server, ssl_context, proxy, http_session, request_timeout: see `Worker`.
+        region: Twilio region, such as ``ie1``; None or ``us1`` for the default.
+        edge: without effect; Twilio retired edges.
+        eb_server: HTTP URL of the event bridge instead of Twilio's.
+        ssl_context: for https; None for the platform's default.
+        proxy: True for the environment's proxies, None for none, or a URL.
+        http_session: an aiohttp session of yours; it is not closed.
+        request_timeout: seconds for a whole HTTP exchange.
         page_size: items per request of a list, 1 to 1000.
 
     Raises:
@@ -255,7 +261,7 @@ class Workspace:
 
     @property
     def workspace_sid(self) -> str:
-        """``WS...``"""
+        """The workspace, ``WS...``."""
         return self._routes.workspace_sid
 
     def update_token(self, token: str) -> None:

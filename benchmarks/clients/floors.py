@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.clients.scenario import Meter, Task, control, percentile, rss_kib, run, sent_at
+from benchmarks.clients.scenario import Meter, Task, control, cpu_seconds, percentile, rss_kib, run, sent_at
 from taskrouter_worker.resources import ReservationFields
 
 OnCreated = Callable[[str, str], None]
@@ -170,9 +170,9 @@ async def memory(task: Task) -> dict[str, Any]:
 
 async def ready(task: Task) -> dict[str, Any]:
     """Seconds from the first connection to the last snapshot."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), cpu_seconds()
     async with connected(task, task.tokens, _ignore):
-        return {"seconds": time.perf_counter() - began}
+        return {"seconds": time.perf_counter() - began, "cpu_seconds": cpu_seconds() - cpu}
 
 
 if __name__ == "__main__":

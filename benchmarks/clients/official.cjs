@@ -127,15 +127,20 @@ const SCENARIOS = {
   },
   async ready() {
     const began = seconds();
+    const cpu = cpuSeconds();
     await ready(tokens);
-    return { seconds: seconds() - began };
+    return { seconds: seconds() - began, cpu_seconds: cpuSeconds() - cpu };
   },
   async flat() {
     const workers = await ready(tokens);
-    await lives(workers, task.warm_up, task.rate);
-    const before = rssKib();
-    await lives(workers, task.lives, task.rate);
-    return { growth_kib: rssKib() - before, reservations: task.lives * workers.length };
+    const held = [];
+    for (const number of [task.warm_up, task.lives]) {
+      await lives(workers, number, task.rate);
+      await new Promise((resolve) => setTimeout(resolve, 6_000)); // it lets go of them after five seconds
+      await lives(workers, 1, task.rate);
+      held.push(rssKib());
+    }
+    return { growth_kib: held[1] - held[0], reservations: task.lives * workers.length };
   },
 };
 

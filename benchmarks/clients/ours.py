@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from benchmarks.clients.scenario import Meter, Task, control, percentile, rss_kib, run
+from benchmarks.clients.scenario import (
+    AFTERLIFE_SECONDS,
+    Meter,
+    Task,
+    control,
+    cpu_seconds,
+    percentile,
+    rss_kib,
+    run,
+)
 from taskrouter_worker import Reservation, Worker, WorkerPool
 
 
@@ -86,25 +96,31 @@ async def memory(task: Task) -> dict[str, Any]:
 
 async def ready(task: Task) -> dict[str, Any]:
     """Seconds from the first constructor to the last `ready`."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), cpu_seconds()
     async with pool_of(task, task.tokens):
-        return {"seconds": time.perf_counter() - began}
+        return {"seconds": time.perf_counter() - began, "cpu_seconds": cpu_seconds() - cpu}
 
 
 async def flat(task: Task) -> dict[str, Any]:
-    """What is not given back after many reservations."""
+    """What is not given back after many reservations, and after the five seconds that they live on."""
     async with pool_of(task, task.tokens) as pool:
-        held: list[int] = []
-        for lives in (task.warm_up, task.lives):
-            meter = Meter((lives + 1) * task.workers)
 
-            def handle(_: Worker, __: Reservation, meter: Meter = meter) -> None:
+        async def lives(number: int) -> None:
+            meter = Meter((number + 1) * task.workers)
+
+            def handle(_: Worker, __: Reservation) -> None:
                 meter.count()
 
             pool.on("reservationCreated", handle)
-            begin = {"do": "lives", "lives": lives, "rate": task.rate}
+            begin: dict[str, object] = {"do": "lives", "lives": number, "rate": task.rate}
             await meter.measure(functools.partial(control, task.port, begin))
             pool.remove_listener("reservationCreated", handle)
+
+        held: list[int] = []
+        for number in (task.warm_up, task.lives):
+            await lives(number)
+            await asyncio.sleep(AFTERLIFE_SECONDS)
+            await lives(1)
             held.append(rss_kib())
         return {"growth_kib": held[1] - held[0], "reservations": task.lives * task.workers}
 

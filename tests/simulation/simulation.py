@@ -29,6 +29,7 @@ from taskrouter_worker import (
     SessionState,
     Worker,
 )
+from taskrouter_worker._transport import SharedSession
 from tests.scenarios.journal import History, Journal, differences, stale
 from tests.simulation.network import Network, SimulatedLoop
 from tests.simulation.transfers import Colleague, TransferJournal
@@ -53,6 +54,18 @@ class Outcome:
     transfers: int = 0
     connections: int = 0
     faults: int = 0
+
+
+class _Shared(SharedSession):
+    """A session of the simulation's own, used as a pool uses its own: by the short way to its connections."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__()
+        self._given = session
+
+    def get(self) -> aiohttp.ClientSession:
+        """The given one."""
+        return self._given
 
 
 class _LoopClock:
@@ -151,6 +164,7 @@ class _Day:
         self.server.observe(self.colleague.observe)
         self.history = History(domain.sid)
         self.server.observe(self.history.record)
+        # Seeds take turns: both ways to the service are played.
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector("memory"))
         rng = random.Random(self.rng.random())
         provided = self.rng.random() < 0.5  # half of the workers ask for tokens, half are given them
@@ -160,7 +174,7 @@ class _Day:
             eb_server="http://127.0.0.1/v1/wschannels",
             ws_server="ws://127.0.0.1/v1/wschannels",
             proxy=None,
-            http_session=self.session,
+            http_session=_Shared(self.session) if self.outcome.seed % 2 else self.session,
             clock=self.own_clock,
             reconnect_backoff=lambda attempt: rng.uniform(0, min(8.0, 2.0**attempt)),
         )
@@ -407,7 +421,7 @@ class _Day:
             eb_server="http://127.0.0.1/v1/wschannels",
             ws_server="ws://127.0.0.1/v1/wschannels",
             proxy=None,
-            http_session=self.session,
+            http_session=_Shared(self.session),
             close_existing_sessions=close_existing_sessions,
             set_worker_offline_if_disconnected=False,
             reconnect_backoff=lambda _: 1.0,
