@@ -24,6 +24,7 @@ class Door(StrEnum):
     WEBSOCKET = "websocket"
     STUB = "/stub"
     HEALTH = "health"
+    CONSOLE = "console"
 
 
 class Cell(StrEnum):
@@ -144,6 +145,8 @@ _STUB: Final[Cells] = {
     H.ELSEWHERE: UNKNOWN,
 }
 _STUB_WHOLE: Final[Cells] = {**_STUB, H.ELSEWHERE: YES}  # its path names no workspace
+_CONSOLE: Final[Cells] = {**_STUB_WHOLE}
+_PAGE: Final[Cells] = {**_all(YES, H), H.FOREIGN_PAGE: FORBIDDEN, H.FOREIGN_HOST: FORBIDDEN}  # holds nothing
 _HEALTH: Final[Cells] = {**_all(YES, H), H.FOREIGN_PAGE: FORBIDDEN, H.FOREIGN_HOST: FORBIDDEN}
 
 # --- Doors that take tokens ---------------------------------------------------------------------
@@ -337,6 +340,12 @@ ROWS: Final[tuple[Row, ...]] = (
         cells=_STUB_WHOLE,
     ),
     Row(Door.HEALTH, "GET", "/stub/health", _HEALTH),
+    # Whoever has the console's session may do the same: tests/server/test_console.py.
+    Row(Door.CONSOLE, "GET", "/console", _PAGE),
+    Row(Door.CONSOLE, "GET", "/console/{file}", _PAGE),
+    *(Row(Door.CONSOLE, method, "/console/session", _CONSOLE) for method in ("POST", "GET", "DELETE")),
+    Row(Door.CONSOLE, "GET", "/console/live", _CONSOLE),
+    *(Row(Door.CONSOLE, method, "/console/clock", _CONSOLE) for method in ("GET", "POST")),
 )
 
 
@@ -359,8 +368,10 @@ also compares everything that the account holds before and after each refusal: n
 
 What an admin, a supervisor and a worker may do is our choice, as are the codes of the websocket; a
 [WorkerCapabilityToken](https://www.twilio.com/docs/taskrouter/js-sdk-v1) is bound by its policies as well.
-Host and Origin are checked for `/stub` alone: the REST API asks for a password that no page knows, and the
-event bridge, which pages of any origin may use, for a token.
+Host and Origin are checked for `/stub` and `/console` alone: the REST API asks for a password that no page
+knows, and the event bridge, which pages of any origin may use, for a token. Below `/console/api` are the
+doors of the REST API and of `/stub` once more, for the [console](console.md): whoever has its session, or the
+same credentials, may do there what the account may do.
 """
 
 

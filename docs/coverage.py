@@ -290,7 +290,10 @@ ABSENT: Final = (
         "Telephony",
         "no call is made and no TwiML document is fetched: instructions make up calls and keep a record",
     ),
-    ("`X-Rate-Limit-*` headers, status 429", "the REST API has no rate limits"),
+    (
+        "Twilio's own rate limits",
+        "there is no limit unless `--max-requests-per-second` sets one; then 429 with `X-Rate-Limit-*`",
+    ),
     (
         "GraphQL variant of the JavaScript SDK",
         "experimental in the SDK, and cannot be pointed at another server",
