@@ -48,7 +48,7 @@ check: setup $(VENV)/.desktop $(VENV)/.browser ## random orders, long properties
 	@echo "==> the windows of Qt and Tk"
 	@$(PYTEST) -q -m desktop tests/desktop
 	@echo "==> the console in Chromium"
-	@$(PYTEST) -q -m browser tests/browser
+	@$(PYTEST) -q -s -m browser tests/browser
 	@echo "==> the wheel, installed in a fresh environment"
 	@$(BIN)/python tests/wheel_check.py
 	@$(MAKE) --no-print-directory containers docs licenses bounds
@@ -85,11 +85,12 @@ sbom: $(VENV)/.supply ## dist/sbom.json, a CycloneDX bill of materials
 bench: setup ## every figure about speed, beside the official SDK and the bare libraries
 	@$(BIN)/python -m benchmarks.suite $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.stages_client $(STAGES_ARGS)
+	@$(BIN)/python -m benchmarks.stages_server $(STAGES_SERVER_ARGS)
 	@$(BIN)/python -m benchmarks.routing $(ROUTING_ARGS)
 	@$(BIN)/python -m server_stub.testing.timings
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(NPM)/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NPM)/node_modules build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- Environments, made once and again when their inputs change ----------------------------------
 

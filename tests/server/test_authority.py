@@ -27,6 +27,7 @@ from server_stub import Settings, StubServer, bridge_routes
 from server_stub.domain.workspace import Workspace
 from server_stub.fault_rules import FaultKind, FaultRule
 from server_stub.rest_operations import OPERATIONS
+from server_stub.standing_clock import StandingClock
 from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.terms import Role
 from tests.domain.desk import snapshot
@@ -71,7 +72,8 @@ async def test_every_route_of_the_server_has_its_row() -> None:
     server = StubServer(Settings(port=0))
     routed = {resource.canonical for resource in server._app().router.resources()}
     behind = {"/v1/Workspaces", "/v1/Workspaces/{path}", "/v1/wschannels"}  # the tables above
-    named = {path for _, path in rows(Door.WEBSOCKET, Door.STUB, Door.HEALTH)}
+    behind.add("/console/api")  # the same doors once more: tests/server/test_console.py
+    named = {path for _, path in rows(Door.WEBSOCKET, Door.STUB, Door.HEALTH, Door.CONSOLE)}
     assert routed == behind | named
 
 
@@ -206,7 +208,14 @@ def stub_ask(row: Row, server: StubServer, place: Place, below: Place, workspace
     scope = place.sid if "{workspace}" in row.path else None
     values: dict[str, object] = {"workspace": workspace_sid, "task": below.unheld.sid, "call": below.call_sid}
     body: object = None
+    values["file"] = "console.css"
     match row.path.removeprefix("/stub").removeprefix("/workspaces/{workspace}"):
+        case "/console/live":
+            return Ask("GET", "/console/live?Once=true")
+        case "/console/clock" if row.method == "POST":
+            clock = StandingClock(server.run(scope or server.workspace_sid, lambda ws: ws.now()))
+            server._console.stands(server.workspace_sid, clock)
+            body = {"action": "advance", "seconds": 1}
         case "/snapshots/{name}":
             values["name"] = "kept"
             server.save_snapshot("kept", scope)

@@ -83,6 +83,7 @@ async def test_json_line_tells_everything_a_client_needs() -> None:
             "signing_key_sid",
             "signing_key_secret",
             "workspace_sid",
+            "console_url",
         ]
         assert len(reach["auth_token"]) == len(reach["signing_key_secret"]) == 64
         auth = aiohttp.encode_basic_auth(reach["account_sid"], reach["auth_token"])

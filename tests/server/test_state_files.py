@@ -24,7 +24,7 @@ from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from tests.server.conftest import Open
 from tests.server.raw import Desk
-from tests.server.test_command_line import ROOT, finished, serving
+from tests.server.test_command_line import finished, serving
 from tests.server.test_seed import EXAMPLE, YAML
 
 PATIENCE = 10.0
@@ -564,17 +564,3 @@ async def test_serve_begins_with_its_seed_or_not_at_all(tmp_path: Path) -> None:
     assert "desk.toml:2:1: workspaces[0].name: there is no field 'name'" in err
     status, _, err = await finished("serve", "--seed", str(tmp_path / "none.yaml"))
     assert (status, "none.yaml" in err) == (2, True)
-
-
-# --- The page -----------------------------------------------------------------------------------
-
-
-async def test_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "state.md").read_text()
-    [document] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "desk.yaml").write_text(document)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(compile(program, "docs/state.md", "exec"), names)  # noqa: S102 - the page is ours
-    await names["main"]()
