@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from benchmarks.bare import Http, WebSocket, basic
+from server_stub.process import FILES_BESIDE, allow_files
 from taskrouter_worker import worker_token
 
 OPENING: Final = 200
@@ -161,14 +162,15 @@ class Office:
         self.http.close()
 
 
-async def many(workers: int, tasks: int, rate: float, idle: float) -> dict[str, Any]:
+async def many(workers: int, tasks: int, rate: float, idle: float, *further: str) -> dict[str, Any]:
     """All workers connect; the server rests; tasks come at a steady rate."""
-    with Server("--workers", str(workers)) as server:
+    allow_files(workers + FILES_BESIDE)
+    with Server("--workers", str(workers), *further) as server:
         http = Http(server.reach["rest_url"], 32)
         office = Office(server.reach, http)
         try:
             tokens = tokens_of(server.reach, server.reach["workers"])
-            gc.freeze()
+            gc.disable()  # its pauses would count as the server's
             before = await server.stats()
             began = time.perf_counter()
             await asyncio.gather(*map(office.enter, server.reach["workers"], tokens))
@@ -196,20 +198,25 @@ async def many(workers: int, tasks: int, rate: float, idle: float) -> dict[str, 
         "settle_ms": 0,
         "connect_seconds": connected,
         "connect_cpu_seconds": ready["cpu_seconds"] - before["cpu_seconds"],
-        "rss_mib": max(ready["rss_mib"], pushed["rss_mib"]),
+        "rss_before_mib": before["rss_mib"],
+        "rss_mib": max(ready["rss_mib"], rested["rss_mib"], pushed["rss_mib"]),
         "idle_cpu_percent": 100
         * (rested["cpu_seconds"] - ready["cpu_seconds"])
         / (rested["wall"] - ready["wall"]),
         "tasks_per_second": rate,
         "push_p50_ms": statistics.median(delays),
         "push_p99_ms": sorted(delays)[int(0.99 * len(delays))],
-        "gc": pushed["gc"],
+        "push_max_ms": max(delays),
+        "push_cpu_ms": 1000 * (pushed["cpu_seconds"] - rested["cpu_seconds"]) / tasks,
+        "gc_connecting": ready["gc"],
+        "gc_resting": rested["gc"],
+        "gc_pushing": pushed["gc"],
     }
 
 
-async def cycles(number: int, in_flight: int, data: str | None) -> dict[str, Any]:
+async def cycles(number: int, in_flight: int, data: str | None, *further: str) -> dict[str, Any]:
     """Create over REST, be pushed, accept, complete; so many at a time."""
-    arguments = ["--workers", "50"] + ([] if data is None else ["--data", data])
+    arguments = ["--workers", "50", *further] + ([] if data is None else ["--data", data])
     with Server(*arguments) as server:
         http = Http(server.reach["rest_url"], 64)
         office = Office(server.reach, http)
@@ -227,6 +234,7 @@ async def cycles(number: int, in_flight: int, data: str | None) -> dict[str, Any
                     await cycle()
 
             await asyncio.gather(*(lane(5) for _ in range(in_flight)))
+            gc.disable()
             before = await server.stats()
             began = time.perf_counter()
             await asyncio.gather(*(lane(number // in_flight) for _ in range(in_flight)))
@@ -241,6 +249,16 @@ async def cycles(number: int, in_flight: int, data: str | None) -> dict[str, Any
         "in_flight": in_flight,
         "cycles_per_second": done / seconds,
         "server_cpu_ms": (after["cpu_seconds"] - before["cpu_seconds"]) / done * 1000,
+        "gc": after["gc"],
+        "cycles": done,
+        "stages": {
+            stage: (
+                calls - before["stages"].get(stage, (0, 0))[0],
+                seconds - before["stages"].get(stage, (0, 0))[1],
+            )
+            for stage, (calls, seconds) in after["stages"].items()
+        },
+        "probe_us": after["probe_us"],
     }
 
 
@@ -264,13 +282,18 @@ def main() -> int:
     round_trips.add_argument("--cycles", type=int, default=3_000, metavar="N")
     round_trips.add_argument("--in-flight", type=int, default=32, metavar="K")
     round_trips.add_argument("--sqlite", action="store_true", help="keep the state in a file")
+    for scenario in (crowd, round_trips):
+        scenario.add_argument(
+            "--plain-gc", action="store_true", help="as `StubServer` in a library user's process"
+        )
     options = parser.parse_args()
+    further = ["--plain-gc"] if options.plain_gc else []
     with contextlib.ExitStack() as stack:
         if options.scenario == "many":
-            work = many(options.workers, options.tasks, options.rate, options.idle)
+            work = many(options.workers, options.tasks, options.rate, options.idle, *further)
         else:
             data = stack.enter_context(file_for_data()) if options.sqlite else None
-            work = cycles(options.cycles, options.in_flight, data)
+            work = cycles(options.cycles, options.in_flight, data, *further)
         print(json.dumps(asyncio.run(_bounded(work))))
     return 0
 

@@ -21,32 +21,43 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stages_server import Probes, install
 from server_stub import Settings, StubServer
 from server_stub.domain.workspace import Workspace
+from server_stub.process import GarbageKeeper, allow_files
 from server_stub.storage import Data, open_store
 
 
 class Pauses:
-    """How long the garbage collector stopped everything, in milliseconds."""
+    """How long the garbage collector stopped everything, in milliseconds.
+
+    By the clock, and by the CPU time that it took: they differ where the machine has other work.
+    """
 
     def __init__(self) -> None:
-        self.milliseconds: list[float] = []
-        self._began = 0.0
+        self._pauses: list[tuple[float, float]] = []
+        self._began = (0.0, 0.0)
         gc.callbacks.append(self._noted)
 
     def _noted(self, phase: str, _: dict[str, int]) -> None:
+        clock, cpu = time.perf_counter(), time.thread_time()
         if phase == "start":
-            self._began = time.perf_counter()
+            self._began = clock, cpu
         else:
-            self.milliseconds.append((time.perf_counter() - self._began) * 1000)
+            self._pauses.append(((clock - self._began[0]) * 1000, (cpu - self._began[1]) * 1000))
 
     def take(self) -> dict[str, float]:
         """Since the last call."""
-        taken, self.milliseconds = self.milliseconds, []
-        return {"count": len(taken), "longest_ms": max(taken, default=0.0), "total_ms": sum(taken)}
+        taken, self._pauses = self._pauses, []
+        return {
+            "count": len(taken),
+            "longest_ms": max((pause for pause, _ in taken), default=0.0),
+            "longest_cpu_ms": max((cpu for _, cpu in taken), default=0.0),
+            "total_cpu_ms": sum(cpu for _, cpu in taken),
+        }
 
 
-def stats(pauses: Pauses) -> dict[str, Any]:
+def stats(pauses: Pauses, probes: Probes | None = None) -> dict[str, Any]:
     """What the process holds and has used."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -56,6 +67,8 @@ def stats(pauses: Pauses) -> dict[str, Any]:
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "wall": time.monotonic(),
         "gc": pauses.take(),
+        "stages": {} if probes is None else probes.take(),
+        "probe_us": 0 if probes is None else probes.cost() * 1e6,
     }
 
 
@@ -74,7 +87,15 @@ def hire(workspace: Workspace, number: int) -> list[str]:
     return sids
 
 
-async def serve(settings: Settings, data: str | None, workers: int, seconds: float) -> None:
+async def serve(
+    settings: Settings,
+    data: str | None,
+    workers: int,
+    seconds: float,
+    *,
+    plain_gc: bool = False,
+    probes: Probes | None = None,
+) -> None:
     """Until stdin ends."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
@@ -83,6 +104,8 @@ async def serve(settings: Settings, data: str | None, workers: int, seconds: flo
         stored = None if data is None else await stack.enter_async_context(Data(open_store(data)))
         server = await stack.enter_async_context(StubServer(settings, data=stored))
         sids = server.run(server.workspace_sid, lambda workspace: hire(workspace, workers))
+        if not plain_gc:
+            stack.enter_context(GarbageKeeper())  # as `taskrouter-stub serve` does
         workspace = server.account.workspaces[server.workspace_sid]
         reach = {
             "rest_url": server.rest_url,
@@ -99,7 +122,7 @@ async def serve(settings: Settings, data: str | None, workers: int, seconds: flo
         print(json.dumps(reach), flush=True)
 
         def answer() -> None:
-            print(json.dumps(stats(pauses)), flush=True)
+            print(json.dumps(stats(pauses, probes)), flush=True)
 
         def read() -> None:
             for _ in sys.stdin:
@@ -121,10 +144,23 @@ def main() -> int:
     add("--workers", type=int, default=0, metavar="N", help="workers made beforehand")
     add("--data", metavar="URL", help="where the server keeps its state; in memory unless given")
     add("--settle-ms", type=float, default=0, metavar="MS", help="as of `taskrouter-stub serve`, default 0")
+    add("--plain-gc", action="store_true", help="leave the garbage collector alone, as a library must")
+    add("--stages", action="store_true", help="with clocks around every stage: see benchmarks.stages_server")
     add("--seconds", type=float, default=600, metavar="S", help="time limit, default %(default)s")
     options = parser.parse_args()
     settings = Settings(port=0, settle_ms=options.settle_ms)
-    asyncio.run(serve(settings, options.data, options.workers, options.seconds))
+    allow_files(settings.server_limits.max_connections)
+    probes = install() if options.stages else None
+    asyncio.run(
+        serve(
+            settings,
+            options.data,
+            options.workers,
+            options.seconds,
+            plain_gc=options.plain_gc,
+            probes=probes,
+        )
+    )
     return 0
 
 

@@ -30,6 +30,8 @@ from taskrouter_worker.tokens import worker_token
 from .callbacks import Callbacks, is_loopback
 from .chronicle import Chronicle
 from .commits import CommitFailed
+from .console import API as CONSOLE_API
+from .console import Console
 from .deliveries import Deliveries
 from .domain.events import Event
 from .domain.history import PastEvent, Window
@@ -39,6 +41,7 @@ from .domain.workspace import Workspace
 from .event_bridge import EventBridge
 from .fault_door import FaultDoor
 from .faults import Faults
+from .hand_clock import HandClock
 from .ids import RandomSids, SeededSids
 from .inspection import Inspection
 from .limits import ConnectionWatch, Doorkeeper, RateLimit, ServerLimits
@@ -279,6 +282,22 @@ class StubServer:
         else:
             self._state.begin(settings.seed_document)
         self._state_routes = StateRoutes(self._state, guard=self._check_caller)
+        self._console = Console(
+            self._runtime,
+            self._credentials,
+            self._chronicle,
+            self._sessions,
+            check_origin=self._check_origin,
+            authenticate=self._rest.authenticate,
+            clock=clock if isinstance(clock, HandClock) else None,
+            routes=self._add_console_routes,
+            observe=self._observe_for_console,
+            default_workspace=lambda: self.workspace_sid,
+            port=lambda: self._port,
+            secure=settings.tls_cert is not None,
+            max_body=bears.max_body,
+            version=_version(),
+        )
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._watch = ConnectionWatch(
@@ -303,6 +322,11 @@ class StubServer:
     def ws_server(self) -> str:
         """The websocket URL: `wsServer` of the JavaScript SDK."""
         return self._url("ws") + BRIDGE_PATH
+
+    @property
+    def console_url(self) -> str:
+        """The console's page, with the key that lets one in: whoever has this address may do everything."""
+        return f"{self._url('http')}/console#key={self._console.access.key}"
 
     @property
     def port(self) -> int:
@@ -414,6 +438,7 @@ class StubServer:
         self._watch.start()
         await self._callbacks.open()
         self._sessions.open()
+        self._console.feeds.open()
         self._runtime.open()
         if self._durability is not None:
             self._durability.open()
@@ -434,6 +459,7 @@ class StubServer:
         if listening is not None:
             listening.close()
         self._watch.stop()
+        self._console.feeds.close()
         await self._sessions.close()
         await runner.cleanup()
         await self._end_connections()
@@ -567,6 +593,7 @@ class StubServer:
         )
         if clock is not None:
             self._runtime.stand_still(workspace)
+            self._console.stands(workspace.sid, clock)
         self._runtime.adopt(workspace)
         return workspace.sid
 
@@ -728,14 +755,22 @@ class StubServer:
         for observer in self._callback_observers:
             observer(workspace, callbacks)
 
+    def _observe_for_console(self, observer: Publish, on: bool) -> None:
+        if on:
+            self._observers.append(observer)
+        else:
+            self._observers.remove(observer)
+
     def _leave(self, workspace: Workspace, staying: Collection[str]) -> None:
         """The workspace is about to be replaced by another state of it, with these workers."""
+        self._console.feeds.replaced(workspace.sid)
         self._sessions.send_away(workspace, staying)
         self._chronicle.forget(workspace)
         self._callbacks.abandon(workspace)
         self.faults.clear(workspace.sid)
 
     def _forget(self, workspace: Workspace) -> None:
+        self._console.forget(workspace.sid)
         self._chronicle.forget(workspace)
         if self._durability is None:
             self._sessions.close_workspace(workspace)
@@ -749,7 +784,7 @@ class StubServer:
         # Each door has a limit of its own; aiohttp's is for all of them.
         most = max(bears.max_body, bears.max_envelope, LONGEST_STUB_BODY)
         stored = [] if self._durability is None else [self._once_stored]
-        app = web.Application(middlewares=[self._note_request, *stored, _as_json], client_max_size=most)
+        app = web.Application(middlewares=[*stored, self._as_json], client_max_size=most)
         app[REQUEST_TIMEOUT] = bears.request_timeout
         app.on_response_prepare.append(self._note_connection)
         app.router.add_route("*", BRIDGE_PATH, self._handle_bridge)
@@ -761,7 +796,15 @@ class StubServer:
         self._state_routes.add_to(app.router)
         self._recording_routes.add_to(app.router)
         self._fault_door.add_to(app.router)
+        self._console.add_to(app.router)
+        app.add_subapp(CONSOLE_API, self._console.api(bears.request_timeout))
         return app
+
+    def _add_console_routes(self, router: web.UrlDispatcher, guard: Callable[[web.Request], None]) -> None:
+        """What of `/stub` the console uses, once more for those whom `guard` lets in."""
+        Inspection(self._runtime, self._callbacks.deliveries, guard=guard).add_to(router)
+        FaultDoor(self._runtime, self.faults, guard=guard).add_to(router)
+        StateRoutes(self._state, guard=guard).add_to(router)
 
     @web.middleware
     async def _once_stored(
@@ -778,11 +821,34 @@ class StubServer:
         return response
 
     @web.middleware
-    async def _note_request(
+    async def _as_json(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        self._watch.heard(request.protocol)
-        return await handler(request)
+        """Every refusal is a JSON object, also those that aiohttp makes and those that are our defects."""
+        headers = CORS if request.path == BRIDGE_PATH else None
+        self._watch.heard(request.protocol)  # not a middleware of its own: each websocket would keep it alive
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return error_response(error, headers=headers)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            message = (
+                f"The requested resource {request.path.removeprefix('/v1')} was not found"
+                if error.status == 404
+                else error.reason
+            )
+            return error_response(ApiError(error.status, message), headers=headers)
+        except ConnectionError:
+            raise  # the client is gone: aiohttp knows what to do
+        except Exception as error:  # noqa: BLE001 - a defect in one request must not look like a broken connection
+            where = "".join(traceback.format_tb(error.__traceback__))
+            # Not its text: it may quote a token.
+            log.error("a request broke: %s\n%s", type(error).__name__, where)  # noqa: TRY400
+            return error_response(
+                ApiError(500, "The server failed to carry out the request"), headers=headers
+            )
 
     async def _note_connection(self, request: web.Request, _: web.StreamResponse) -> None:
         self._connections.add(request.task)
@@ -793,7 +859,11 @@ class StubServer:
             if isinstance(ws, RecordedWebSocket):
                 ws.left()
             return ws
-        return await self._recordings.exchange(request, self._bridge.handle)
+        response = await self._recordings.exchange(request, self._bridge.handle)
+        if self._console.is_watched and request.content.is_eof() and isinstance(response, web.Response):
+            answer = response.body if isinstance(response.body, bytes | bytearray) else b""
+            self._console.exchanged(await request.read(), response.status, bytes(answer))
+        return response
 
     async def _handle_health(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)
@@ -824,34 +894,6 @@ class StubServer:
             )
         if origin is not None and _hostname(origin) not in allowed:
             raise ApiError(403, "Pages of this origin are not allowed here")
-
-
-@web.middleware
-async def _as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Every refusal is a JSON object, also those that aiohttp makes and those that are our defects."""
-    headers = CORS if request.path == BRIDGE_PATH else None
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return error_response(error, headers=headers)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        message = (
-            f"The requested resource {request.path.removeprefix('/v1')} was not found"
-            if error.status == 404
-            else error.reason
-        )
-        return error_response(ApiError(error.status, message), headers=headers)
-    except ConnectionError:
-        raise  # the client is gone: aiohttp knows what to do
-    except Exception as error:  # noqa: BLE001 - a defect in one request must not look like a broken connection
-        where = "".join(traceback.format_tb(error.__traceback__))
-        # Not its text: it may quote a token.
-        log.error("a request broke: %s\n%s", type(error).__name__, where)  # noqa: TRY400
-        return error_response(ApiError(500, "The server failed to carry out the request"), headers=headers)
 
 
 def _forget_handlers() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -88,8 +87,7 @@ async def _send(session: Session, data: bytes) -> None:
 def _put_back(session: Session, frame: Frame, seconds: float) -> None:
     def send_it_anyway() -> None:
         session.late_timer = None
-        session.queue.append(frame)
-        session.wake.set()
+        session.append(frame)
 
     session.late = frame
     session.late_timer = asyncio.get_running_loop().call_later(seconds, send_it_anyway)
@@ -105,8 +103,7 @@ def forget_late(session: Session) -> None:
 def fall_silent(session: Session) -> None:
     """From now on nothing is read from this session's connection and nothing written to it."""
     session.half_open = True
-    session.queue.clear()
-    session.queue = deque(maxlen=0)  # whatever is sent to it vanishes
+    session.take()  # and whatever is sent to it vanishes
     if session.transport is not None and session.transport.is_reading():
         session.transport.pause_reading()
 

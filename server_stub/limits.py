@@ -57,8 +57,8 @@ class ServerLimits:
     max_body: int = 4 * 1024 * 1024
     max_envelope: int = 262_144
     max_message: int = 16_384
-    max_connections: int = 10_000
-    max_sessions: int = 10_000
+    max_connections: int = 20_000
+    max_sessions: int = 20_000
     max_sessions_per_worker: int = 64
     max_waiting_frames: int = 1_000
     max_waiting_bytes: int = 4 * 1024 * 1024
@@ -297,11 +297,15 @@ class Doorkeeper:
         self._make = make
         self._count = count
         self._most = most
+        self._at_most = count()  # there are: all of them came in here, some may have left
         self._is_full = False
 
     def __call__(self) -> asyncio.BaseProtocol:
         """The protocol of one more connection."""
-        full = self._count() >= self._most
+        self._at_most += 1
+        if self._at_most > self._most:  # counting looks at every connection, so only where it may matter
+            self._at_most = min(self._count() + 1, self._most + 1)
+        full = self._at_most > self._most
         if full and not self._is_full:
             log.warning("there are %d connections, which is the limit: further ones are closed", self._most)
         self._is_full = full

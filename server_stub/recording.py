@@ -83,6 +83,8 @@ class Recordings:
 
     def websocket(self, request: web.Request, **options: Any) -> web.WebSocketResponse:
         """The websocket that answers this request; `options` are aiohttp's, whatever it takes."""
+        if not self._all:
+            return web.WebSocketResponse(**options)
         token = request.query.get("token", "")
         bearer = bearer_of(token)
         watched: list[tuple[Recorder, int]] = []

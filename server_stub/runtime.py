@@ -132,6 +132,11 @@ class Runtime:
         """Arm no timer for a workspace: its clock stands still, and `advance` carries out its deadlines."""
         self._standing.add(workspace.sid)
 
+    def go_on(self, workspace: Workspace) -> None:
+        """Arm its timer again: its clock runs."""
+        self._standing.discard(workspace.sid)
+        self._arm(workspace, _MIN_DELAY)
+
     def advance(self, workspace: Workspace, clock: StandingClock, until: float) -> None:
         """Move a workspace's clock on, and carry out every deadline on the way at exactly its own moment.
 

@@ -10,8 +10,11 @@ The order of what a worker's sessions see (our choice where the service's is not
 * An event that names an activity or a channel that the session's snapshot cannot know is never
   sent: the session is closed instead and comes back with a fresh snapshot.
 
-Each event is encoded once and handed only to the sessions of the workers it concerns. One wheel
-serves the heartbeats, expiries and snapshot deadlines of all sessions.
+Each event is encoded once and handed only to the sessions of the workers it concerns. What a session
+is sent during one turn of the event loop is written at the turn's end with one call, without a task: only
+where a client is behind with reading, or somebody watches or disturbs the frames, a task writes them one by
+one. One wheel serves the heartbeats, expiries and snapshot deadlines of all sessions. So a session
+that rests owns no timer and no task but its reader.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ import logging
 import math
 import socket
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from itertools import count
-from typing import Final
+from typing import Final, Literal
+from urllib.parse import parse_qsl
 
 from aiohttp import WSMsgType, web
 
@@ -40,7 +44,7 @@ from .domain.workspace import Workspace
 from .fault_rules import ActionKind, FaultAction
 from .fault_wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
 from .faults import Faults, Struck
-from .limits import ServerLimits
+from .limits import Connection, ServerLimits
 from .replies import ApiError, error_response
 from .runtime import InternalError, Runtime
 from .tokens import LEEWAY, Caller, TokenRefused, Tokens, token_digest
@@ -67,6 +71,11 @@ UNACKNOWLEDGED_MS: Final = 45_000
 MIN_LIFETIME_MS: Final = 5_001
 MAX_LIFETIME_MS: Final = 2_147_488_647
 """Outside of these the timers of the JavaScript SDK fire at once."""
+
+TapDirection = Literal["sent", "connected", "disconnected"]
+
+_EMPTY: Final[deque[Frame]] = deque(maxlen=0)
+"""The queue of every session for which nothing waits: a deque of its own takes 760 bytes."""
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +105,9 @@ class Session:
     """One websocket of one worker."""
 
     __slots__ = (
+        "closer",
         "closing",
         "expiry_tick",
-        "group",
         "half_open",
         "held",
         "late",
@@ -106,6 +115,8 @@ class Session:
         "number",
         "offline_if_disconnected",
         "open",
+        "poke",
+        "protocol",
         "queue",
         "seen",
         "since",
@@ -113,7 +124,6 @@ class Session:
         "token_digest",
         "transport",
         "waiting",
-        "wake",
         "worker_sid",
         "workspace",
         "writer",
@@ -125,26 +135,29 @@ class Session:
         number: int,
         ws: web.WebSocketResponse,
         transport: asyncio.Transport | None,
+        protocol: Connection,
         workspace: Workspace,
         worker_sid: str,
         *,
         offline: bool,
         token_digest: bytes,
+        poke: Callable[[Session], None],
     ) -> None:
         self.number = number
         self.ws = ws
         self.transport = transport
+        self.protocol = protocol
         self.workspace = workspace
         self.worker_sid = worker_sid
         self.offline_if_disconnected = offline
         self.token_digest = token_digest  # the token itself is kept nowhere
         self.open = True
         self.closing: CloseCode | None = None
-        self.group: asyncio.TaskGroup | None = None
-        self.writer: asyncio.Task[None] | None = None
-        self.queue: deque[Frame] = deque()
+        self.closer: asyncio.Task[None] | None = None  # carries out the closing handshake
+        self.writer: asyncio.Task[None] | None = None  # while frames have to be written one by one
+        self.queue: deque[Frame] = _EMPTY
+        self.poke = poke  # told that something waits in the queue
         self.waiting = 0  # bytes in the queue, or held
-        self.wake = asyncio.Event()
         self.held: deque[Frame] | None = deque()  # None once the snapshot is complete
         self.since = workspace.seq  # the event sequence at `init`
         self.seen: dict[SnapshotPart, int] = {}  # the sequence that the first answer of each kind showed
@@ -155,10 +168,25 @@ class Session:
         self.late_timer: asyncio.TimerHandle | None = None
 
     def append(self, frame: Frame) -> None:
-        """Put a frame into the queue."""
+        """Put a frame into the queue, unless nothing gets through any more."""
+        if self.half_open:
+            return
+        if self.queue is _EMPTY:
+            self.queue = deque()
         self.waiting += len(frame.data)
         self.queue.append(frame)
-        self.wake.set()
+        self.poke(self)
+
+    def take(self) -> deque[Frame]:
+        """Take all that waits in the queue. What is held for the snapshot is another matter."""
+        queue, self.queue = self.queue, _EMPTY
+        self.waiting = max(0, self.waiting - sum([len(frame.data) for frame in queue]))
+        return queue
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its client leaves so much unread that nothing more should be written now."""
+        return self.protocol.writing_paused
 
     def popleft(self) -> Frame:
         """Take the next frame out of the queue."""
@@ -179,6 +207,8 @@ class _Mark(Frame):
     """A ping in the place of a frame: a client that answers it has read everything before it."""
 
     __slots__ = ("everyone", "waiting")
+
+    opcode = WSMsgType.PING
 
     def __init__(self, number: int, *, seq: int) -> None:
         super().__init__(b"%d" % number, seq=seq)
@@ -223,7 +253,7 @@ class _Outbox:
         self._deliver = deliver
         self._most = most
         self.sessions: dict[int, Session] = {}
-        self.pending: deque[Frame | Hold] = deque()
+        self.pending: deque[Frame | Hold] | None = None  # None as long as nobody holds anything
         self.waiters: list[asyncio.Future[None]] = []  # new sessions that wait for their turn
         self._round: object | None = None  # the transaction that the last frames waited for
 
@@ -233,7 +263,7 @@ class _Outbox:
             return
         self._round = commits.round
         hold = Hold(self, is_firm=True)
-        self.pending.append(hold)
+        self._wait_for(hold)
         commits.when_committed(hold.release)
 
     def push(self, frame: Frame) -> None:
@@ -250,11 +280,16 @@ class _Outbox:
 
     def hold(self) -> Hold:
         hold = Hold(self)
-        self.pending.append(hold)
+        self._wait_for(hold)
         return hold
 
+    def _wait_for(self, hold: Hold) -> None:
+        if self.pending is None:
+            self.pending = deque()
+        self.pending.append(hold)
+
     def waits_for(self, hold: Hold) -> bool:
-        return bool(self.pending) and self.pending[-1] is not hold
+        return self.pending is not None and len(self.pending) > 0 and self.pending[-1] is not hold
 
     def flush(self) -> None:
         pending = self.pending
@@ -267,6 +302,8 @@ class _Outbox:
             else:
                 pending.popleft()
                 self._send(first)
+        if self.pending is pending:
+            self.pending = None
 
     def _send(self, frame: Frame) -> None:
         for session in list(self.sessions.values()):
@@ -327,7 +364,14 @@ class Sessions:
         self._registered = 0  # sessions
         self._running = 0  # websocket handlers
         self._half_open: dict[Session, asyncio.TimerHandle] = {}
+        self._unwritten: list[Session] = []  # whose queues are written at the end of this turn of the loop
         self._all_ended: asyncio.Event | None = None  # set once closing and no handler runs any more
+        self.tap: Callable[[TapDirection, str, str, int, bytes], None] | None = None  # sees what goes on here
+
+    def count_of(self, worker_sid: str) -> int:
+        """How many sessions a worker has."""
+        outbox = self._outboxes.get(worker_sid)
+        return 0 if outbox is None else len(outbox.sessions)
 
     def __len__(self) -> int:
         return self._registered
@@ -514,13 +558,15 @@ class Sessions:
             compress=False,
             max_msg_size=self._limits.max_message + 1,  # aiohttp refuses what is as long as that
             autoping=False,  # it would keep the pongs to itself, see `_listen`
+            writer_limit=0,  # a client that is behind is waited for before anything more is written
         )
         await ws.prepare(request)
         self._running += 1
         try:
             try:
-                caller = self._caller(request)
-                session = await self._admit(request, ws, caller)
+                query = _query(request)
+                caller = self._caller(query)
+                session = await self._admit(request, ws, caller, query)
             except _Refusal as refusal:
                 log.info("session refused: %s (%d)", refusal, refusal.code)
                 await ws.close(code=refusal.code, message=str(refusal).encode())
@@ -546,11 +592,11 @@ class Sessions:
             ApiError(fault.status or 503, "refused by a fault that a test asked for", headers=fault.headers)
         )
 
-    def _caller(self, request: web.Request) -> Caller:
+    def _caller(self, query: Mapping[str, str]) -> Caller:
         if self._all_ended is not None:
             raise _Refusal(CloseCode.GOING_AWAY, "the server is shutting down")
         try:
-            caller = self._tokens.caller(request.query.get("token", ""))
+            caller = self._tokens.caller(query.get("token", ""))
         except TokenRefused as refused:
             if refused.expired:
                 raise _Refusal(CloseCode.TOKEN_EXPIRED, "the token has expired") from None
@@ -570,10 +616,12 @@ class Sessions:
         except DomainError:
             raise _Refusal(CloseCode.NOT_ALLOWED, "the token's workspace or worker does not exist") from None
 
-    async def _admit(self, request: web.Request, ws: web.WebSocketResponse, caller: Caller) -> Session:
+    async def _admit(
+        self, request: web.Request, ws: web.WebSocketResponse, caller: Caller, query: Mapping[str, str]
+    ) -> Session:
         """Register the session and queue its `init`."""
         workspace, worker_sid = self._worker(caller)
-        if request.query.get("closeExistingSessions") == "true":
+        if query.get("closeExistingSessions") == "true":
             self._end_all(worker_sid, CloseCode.DISPLACED, "displaced by another session of the worker")
         await self._turn(worker_sid)
         if self._all_ended is not None:
@@ -590,15 +638,17 @@ class Sessions:
             raise _Refusal(
                 CloseCode.TOO_MANY, f"the account has {limits.max_sessions} sessions, which is the limit"
             )
-        offline = request.query.get("setWorkerOfflineIfDisconnected") != "false"
+        offline = query.get("setWorkerOfflineIfDisconnected") != "false"
         session = Session(
             next(self._numbers),
             ws,
             request.transport,
+            request.protocol,
             workspace,
             worker_sid,
             offline=offline,
-            token_digest=token_digest(request.query.get("token", "")),
+            token_digest=token_digest(query.get("token", "")),
+            poke=self._poke,
         )
         if outbox is None:
             outbox = self._outboxes[worker_sid] = _Outbox(self._deliver, limits.max_waiting_frames)
@@ -613,6 +663,7 @@ class Sessions:
         self._wheel.add(session, expires_in=remaining if remaining > 0 else remaining + LEEWAY)
         session.append(init_frame(workspace, worker_sid, lifetime))
         log.info("session %d of %s connected", session.number, worker_sid)
+        self._tell("connected", session, b"")
         return session
 
     async def _turn(self, worker_sid: str) -> None:
@@ -632,17 +683,12 @@ class Sessions:
         _notice_dead_peers(request)
         code: int | None = None
         try:
-            async with asyncio.TaskGroup() as group:
-                session.group = group
-                writer = session.writer = group.create_task(self._write(session))
-                try:
-                    await self._listen(session)
-                finally:
-                    code = session.ws.close_code
-                    self._unregister(session)
-                    session.group = None
-                    if session.closing is None:
-                        writer.cancel()
+            try:
+                await self._listen(session)
+            finally:
+                code = session.ws.close_code
+                self._unregister(session)
+                await self._end_tasks(session)
         finally:
             self._unregister(session)
             forget_late(session)
@@ -650,6 +696,11 @@ class Sessions:
             if silence is not None:
                 silence.cancel()
             log.info("session %d of %s disconnected (%s)", session.number, session.worker_sid, code)
+            self._tell("disconnected", session, b"" if code is None else b"%d" % code)
+
+    def _tell(self, direction: TapDirection, session: Session, data: bytes) -> None:
+        if self.tap is not None:
+            self.tap(direction, session.workspace.sid, session.worker_sid, session.number, data)
 
     async def _listen(self, session: Session) -> None:
         """Read until the connection ends: answer pings, note pongs, ignore the rest. Its size is limited."""
@@ -659,25 +710,77 @@ class Sessions:
             elif message.type is WSMsgType.PONG and (mark := self._marks.get(bytes(message.data))):
                 mark.answered(session)
 
+    async def _end_tasks(self, session: Session) -> None:
+        """See the closing handshake through if there is one; otherwise there is nobody to write to."""
+        if session.closing is None and session.writer is not None:
+            session.writer.cancel()
+        tasks = [task for task in (session.writer, session.closer) if task is not None]
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- Writing ------------------------------------------------------------------------------
+
+    def _poke(self, session: Session) -> None:
+        """Something waits in the session's queue: write it when this turn of the loop is over."""
+        if session.writer is None:
+            self._unwritten.append(session)
+            if len(self._unwritten) == 1:
+                asyncio.get_running_loop().call_soon(self._write_all)
+
+    def _write_all(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for session in unwritten:
+            self._write_now(session)
+
+    def _write_now(self, session: Session) -> None:
+        """Write what waits, with one call if nothing is in the way, else by a task of the session."""
+        queue, transport = session.queue, session.transport
+        if not queue or session.writer is not None:
+            return
+        if transport is None or transport.is_closing():
+            session.take()  # the reader notices it, or has
+        elif self._is_plain(session):
+            # A frame is one piece of bytes for all who get it; aiohttp's own frames are written whole too.
+            session.take()
+            if len(queue) == 1:
+                transport.write(queue[0].wire)
+            else:
+                transport.write(b"".join([frame.wire for frame in queue]))
+        else:
+            session.writer = asyncio.create_task(self._write(session))
+
+    def _is_plain(self, session: Session) -> bool:
+        """Whether nothing watches or disturbs the session's frames, and its client keeps up."""
+        return (
+            self.tap is None
+            and not self._faults.watches_frames
+            and session.late is None
+            and not session.is_behind
+            and type(session.ws) is web.WebSocketResponse  # not one that is recorded
+            and session.ws.close_code is None
+        )
+
     async def _write(self, session: Session) -> None:
-        """The session's only writer: everything but the closing handshake passes here, in order."""
-        queue, wake, ws, faults = session.queue, session.wake, session.ws, self._faults
+        """Write frame after frame, as fast as the client reads, until none is left."""
+        ws, faults = session.ws, self._faults
         try:
-            while True:
-                while queue:
-                    frame = session.popleft()
-                    if isinstance(frame, _Mark):
-                        await ws.ping(frame.data)
-                    elif faults.watches_frames or session.late is not None:
-                        await write_frame(session, frame, faults, self._fall_silent)
-                    else:
-                        await ws.send_frame(frame.data, WSMsgType.TEXT)
-                if session.closing is not None:
-                    return
-                wake.clear()
-                await wake.wait()
+            while session.queue:
+                frame = session.popleft()
+                if self.tap is not None and not isinstance(frame, _Mark):
+                    self._tell("sent", session, frame.data)
+                if isinstance(frame, _Mark):
+                    await ws.ping(frame.data)
+                elif faults.watches_frames or session.late is not None:
+                    await write_frame(session, frame, faults, self._fall_silent)
+                else:
+                    await ws.send_frame(frame.data, WSMsgType.TEXT)
         except ConnectionError:
-            return  # the reader has noticed it, or will at once
+            session.take()  # the reader has noticed it, or will at once
+        except Exception as error:  # noqa: BLE001 - a defect in one session must not pass unseen
+            log.error("writing to session %d broke: %s", session.number, type(error).__name__)  # noqa: TRY400 - its text may quote a frame
+            abort(session.transport)
+        finally:
+            session.writer = None
 
     # --- Frames -------------------------------------------------------------------------------
 
@@ -703,7 +806,7 @@ class Sessions:
             self._end(session, CloseCode.RESTART, "resynchronise: there is a new activity or channel")
         elif self._is_too_much(session, len(session.queue), frame):
             waiting = len(session.queue)
-            session.queue.clear()
+            session.take()
             self._end(session, CloseCode.TOO_SLOW, f"too slow a reader: {waiting} frames are waiting")
         else:
             session.append(frame)
@@ -746,16 +849,15 @@ class Sessions:
         session.closing = code
         log.info("session %d of %s is closed: %s (%d)", session.number, session.worker_sid, reason, code)
         self._unregister(session)
-        session.wake.set()
         if session.half_open:
             return  # nothing gets through to its client: not even that
-        if session.group is not None:
-            session.group.create_task(self._close(session, code, reason))
+        session.closer = asyncio.create_task(self._close(session, code, reason))
 
     async def _close(self, session: Session, code: CloseCode, reason: str) -> None:
         """Write what is queued, then the closing handshake, and cut the connection if that takes too long."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
+                self._write_now(session)
                 if code is not CloseCode.TOO_SLOW and session.writer is not None:
                     await asyncio.wait({session.writer}, timeout=CLOSE_SECONDS / 2)
                 await session.ws.close(code=code, message=reason.encode())
@@ -817,6 +919,12 @@ def _offline_activity(workspace: Workspace) -> Activity | None:
         return named
     default = workspace.default_activity
     return None if default.available else default
+
+
+def _query(request: web.Request) -> Mapping[str, str]:
+    """The parameters of the address, not kept with the request: the token alone is half a kilobyte."""
+    pairs = parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True)
+    return dict(reversed(pairs))  # of several the first counts, as everywhere in aiohttp
 
 
 def _notice_dead_peers(request: web.Request) -> None:

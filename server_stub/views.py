@@ -245,7 +245,9 @@ class Frame:
         since: the event sequence at which that came into being.
     """
 
-    __slots__ = ("data", "event_type", "names", "part", "seq", "since")
+    __slots__ = ("_wire", "data", "event_type", "names", "part", "seq", "since")
+
+    opcode = 0x1  # a text
 
     def __init__(
         self,
@@ -258,11 +260,28 @@ class Frame:
         since: int = 0,
     ) -> None:
         self.data = data
+        self._wire: bytes | None = None
         self.event_type = event_type
         self.seq = seq
         self.part = part
         self.names = names
         self.since = since
+
+    @property
+    def wire(self) -> bytes:
+        """As it goes over the wire: final, unmasked, not compressed (RFC 6455, section 5.2). Made once."""
+        if self._wire is None:
+            self._wire = _header(self.opcode, len(self.data)) + self.data
+        return self._wire
+
+
+def _header(opcode: int, length: int) -> bytes:
+    first = 0x80 | opcode
+    if length < 126:
+        return bytes((first, length))
+    if length < 65_536:
+        return bytes((first, 126)) + length.to_bytes(2, "big")
+    return bytes((first, 127)) + length.to_bytes(8, "big")
 
 
 HEARTBEAT: Final = Frame(b" ")

@@ -54,9 +54,10 @@ async def running(
     stdout: int = PIPE,
     **environment: str,
 ) -> AsyncIterator[Example]:
-    """An example as a reader would run it, against `server`."""
+    """An example as a reader would run it, against `server`: a file, or a module of a package."""
+    program = [f"examples/{name}"] if name.endswith(".py") else ["-m", f"examples.{name}"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", f"examples/{name}", *arguments),
+        *(sys.executable, "-W", "error", *program, *arguments),
         cwd=ROOT,
         stdout=stdout,
         env={

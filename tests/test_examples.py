@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import sys
@@ -22,7 +21,7 @@ from tests.sdk.office import Office
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_examples_stay_short(example: Path) -> None:
-    limit = {"load_swarm.py": 300, "wall_board.py": 170}.get(example.name, 60)  # these are programs
+    limit = {"load_swarm.py": 300, "wall_board.py": 270}.get(example.name, 60)  # these are programs
     assert len(example.read_text().splitlines()) < limit
 
 
@@ -33,6 +32,7 @@ async def test_accept_reservations_completes_a_task(server: StubServer) -> None:
         task_sid = office.task(topic="cards")
         assert await example.line() == "nina works on {'topic': 'cards'}"
         await office.until(task_sid, "completed")
+        assert await example.end(signal.SIGINT) == []
 
 
 async def test_wrap_up_and_transfer_hands_the_task_over(server: StubServer) -> None:
@@ -158,23 +158,6 @@ async def test_plain_script_needs_no_asyncio(server: StubServer) -> None:
         assert await example.end() == ["left"]
 
 
-async def test_readme_example_works_as_printed(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text()
-    [example, *_] = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    [printed] = re.findall(r"```text\n(.*?)```", readme, flags=re.DOTALL)
-    script = tmp_path / "example.py"
-    script.write_text(example)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(script)),
-        stdout=PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    async with asyncio.timeout(PATIENCE):
-        out, _ = await process.communicate()
-    assert process.returncode == 0
-    assert out.decode() == printed
-
-
 @pytest.mark.parametrize("tasks", [6])
 async def test_demo_loses_nothing_and_says_so(tmp_path: Path, tasks: int) -> None:
     picture = tmp_path / "demo.svg"
@@ -194,3 +177,10 @@ async def test_demo_loses_nothing_and_says_so(tmp_path: Path, tasks: int) -> Non
     assert "http" not in picture.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "").replace(
         "Generated with Rich https://www.textualize.io", ""
     )
+
+
+def test_every_example_is_in_the_index() -> None:
+    index = (ROOT / "examples" / "README.md").read_text()
+    there = {path.name for path in (ROOT / "examples").iterdir()} - {"README.md", "__pycache__"}
+    named = {link.partition("/")[0] for link in re.findall(r"\]\(([^).]\S*?)\)", index)}
+    assert named == there

@@ -635,6 +635,10 @@ class Engine:
                 self._transfers.expire(task.transfer)
             case _Timer.PURGE:
                 self._forget(task)
+                # They refer to each other: without this only the garbage collector would free them. Of a task
+                # that is deleted by command the events are still to be told.
+                task.reservations.clear()
+                task.transfers.clear()
             case _:
                 self.cancel(task, _REASON_TTL)
 

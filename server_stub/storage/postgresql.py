@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -18,6 +18,8 @@ from .migrations import MIGRATIONS, Migration
 from .sql import SqlStore
 
 __all__ = ["PostgresqlStore"]
+
+T = TypeVar("T")
 
 LOCK: Final = 0x7461_736B
 """Of the advisory lock that a server holds; its second part is the schema's."""
@@ -43,6 +45,8 @@ class PostgresqlStore(SqlStore):
 
     def __init__(self, url: str, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         super().__init__(migrations=migrations)
+        self._engine: AsyncEngine | None = None
+        self._connection: AsyncConnection | None = None
         try:
             self._url = make_url(url).set(drivername="postgresql+asyncpg")
         except (ArgumentError, ValueError):
@@ -53,10 +57,9 @@ class PostgresqlStore(SqlStore):
         """The URL without its password."""
         return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
-    def _make_engine(self) -> AsyncEngine:
-        return create_async_engine(self._url, poolclass=StaticPool)
-
-    async def _take(self, connection: AsyncConnection) -> None:
+    async def _connect(self) -> None:
+        self._engine = create_async_engine(self._url, poolclass=StaticPool)
+        self._connection = connection = await self._engine.connect()
         async with connection.begin():
             await connection.execute(text("SET SESSION synchronous_commit = on"))
         deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -66,6 +69,22 @@ class PostgresqlStore(SqlStore):
                     f"{self.name} is in use by another server: stop that one, or choose another database"
                 )
             await asyncio.sleep(0.1)
+
+    async def _carry_out(self, work: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            raise StorageError(f"{self.name} is closed")
+        async with self._connection.begin():
+            return await self._connection.run_sync(work)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        engine, self._engine = self._engine, None
+        try:
+            if connection is not None:
+                await connection.close()
+        finally:
+            if engine is not None:
+                await engine.dispose()
 
     async def _locked(self, connection: AsyncConnection) -> bool:
         async with connection.begin():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     MetaData,
     Table,
     Text,
@@ -21,7 +22,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from server_stub.domain.changes import key_of
 from server_stub.domain.records import (
@@ -37,6 +37,8 @@ from .migrations import MIGRATIONS, Migration
 from .rows import event_row, fact_row, read_event, read_fact
 
 __all__ = ["SqlStore"]
+
+T = TypeVar("T")
 
 _metadata = MetaData()
 
@@ -85,6 +87,9 @@ _DROP_ENTITY = delete(_entity).where(
 class SqlStore(ABC):
     """Tables of rows, over one connection that lasts as long as the server.
 
+    What is done in a transaction is one plain function of a connection. How it is carried out without
+    keeping the event loop waiting is each database's own.
+
     Args:
         migrations: the steps to take; all of them unless a test makes an older store.
     """
@@ -93,8 +98,6 @@ class SqlStore(ABC):
 
     def __init__(self, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self._migrations = tuple(migrations)
-        self._engine: AsyncEngine | None = None
-        self._connection: AsyncConnection | None = None
         self._position = 0
 
     @property
@@ -103,12 +106,16 @@ class SqlStore(ABC):
         """What to call it in messages."""
 
     @abstractmethod
-    def _make_engine(self) -> AsyncEngine:
-        """How to connect."""
+    async def _connect(self) -> None:
+        """Connect, take the store for this process alone, see that it is sound and ours; or StorageError."""
 
     @abstractmethod
-    async def _take(self, connection: AsyncConnection) -> None:
-        """Take the store for this process alone, and see that it is sound and ours; raises StorageError."""
+    async def _carry_out(self, work: Callable[[Connection], T]) -> T:
+        """Do the work in a transaction of its own; raises StorageError while there is no connection."""
+
+    @abstractmethod
+    async def _disconnect(self) -> None:
+        """Give everything back. Idempotent, and of use after a failed `_connect` as well."""
 
     @abstractmethod
     def _explained(self, error: Exception) -> str:
@@ -117,13 +124,9 @@ class SqlStore(ABC):
     async def open(self) -> Contents:
         """See `contract.Store`."""
         try:
-            self._engine = self._make_engine()
-            self._connection = connection = await self._engine.connect()
-            await self._take(connection)
-            async with connection.begin():
-                await self._migrate(connection)
-            async with connection.begin():
-                return await self._read(connection)
+            await self._connect()
+            await self._carry_out(self._migrate)
+            return await self._carry_out(self._read)
         except DamagedDocument as error:
             await self.close()
             raise StorageError(
@@ -142,44 +145,20 @@ class SqlStore(ABC):
     async def write(self, batch: Batch) -> None:
         """See `contract.Store`."""
         try:
-            async with self._transaction() as connection:
-                await self._many(
-                    connection,
-                    self._replacing(_setting, "value"),
-                    ({"name": name, "value": value} for name, value in batch.settings.items()),
-                )
-                for part in batch.workspaces:
-                    await self._write_workspace(connection, part)
+            await self._carry_out(lambda connection: self._write(connection, batch))
         except (SQLAlchemyError, OSError) as error:
             raise StorageError(f"{self.name} could not be written: {self._explained(error)}") from None
 
     async def close(self) -> None:
         """See `contract.Store`."""
-        connection, self._connection = self._connection, None
-        engine, self._engine = self._engine, None
-        try:
-            if connection is not None:
-                await connection.close()
-        except (SQLAlchemyError, OSError):
-            pass  # it is lost: there is nothing to give back
-        finally:
-            if engine is not None:
-                await engine.dispose()
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
-        if self._connection is None:
-            raise StorageError(f"{self.name} is closed")
-        async with self._connection.begin():
-            yield self._connection
+        with suppress(SQLAlchemyError, OSError):  # it is lost: there is nothing to give back
+            await self._disconnect()
 
     # -------------------------------------------------------- versions
 
-    async def _migrate(self, connection: AsyncConnection) -> None:
-        await connection.execute(
-            text("CREATE TABLE IF NOT EXISTS migration (number BIGINT NOT NULL PRIMARY KEY)")
-        )
-        taken = sorted((await connection.execute(select(_taken.c.number))).scalars())
+    def _migrate(self, connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS migration (number BIGINT NOT NULL PRIMARY KEY)"))
+        taken = sorted((connection.execute(select(_taken.c.number))).scalars())
         known = [migration.number for migration in self._migrations]
         if taken and taken[-1] > known[-1]:
             raise StorageError(
@@ -190,36 +169,36 @@ class SqlStore(ABC):
             raise StorageError(f"{self.name} is damaged: of the versions up to {taken[-1]} some are missing")
         for migration in self._migrations[len(taken) :]:
             for statement in migration.statements:
-                await connection.execute(text(statement))
-            await connection.execute(insert(_taken).values(number=migration.number))
+                connection.execute(text(statement))
+            connection.execute(insert(_taken).values(number=migration.number))
 
     # -------------------------------------------------------- reading
 
-    async def _read(self, connection: AsyncConnection) -> Contents:
-        settings = {row.name: row.value for row in await connection.execute(select(_setting))}
+    def _read(self, connection: Connection) -> Contents:
+        settings = {row.name: row.value for row in connection.execute(select(_setting))}
         if len(self._migrations) < len(MIGRATIONS):
             return Contents(
                 settings=settings, workspaces=()
             )  # a test's older store is not read by this server
         highest = [
-            (await connection.execute(select(func.max(table.c.position)))).scalar()
+            (connection.execute(select(func.max(table.c.position)))).scalar()
             for table in (_workspace, _entity)
         ]
         self._position = max(found or 0 for found in highest)
-        found = (await connection.execute(select(_workspace).order_by(_workspace.c.position))).all()
+        found = (connection.execute(select(_workspace).order_by(_workspace.c.position))).all()
         return Contents(
             settings=settings,
-            workspaces=tuple([await self._read_workspace(connection, row.sid, row.body) for row in found]),
+            workspaces=tuple(self._read_workspace(connection, row.sid, row.body) for row in found),
         )
 
-    async def _read_workspace(self, connection: AsyncConnection, sid: str, body: str) -> StoredWorkspace:
-        records = await connection.execute(
+    def _read_workspace(self, connection: Connection, sid: str, body: str) -> StoredWorkspace:
+        records = connection.execute(
             select(_entity.c.body).where(_entity.c.workspace_sid == sid).order_by(_entity.c.position)
         )
-        events = await connection.execute(
+        events = connection.execute(
             select(_event.c.seq, _event.c.body).where(_event.c.workspace_sid == sid).order_by(_event.c.seq)
         )
-        facts = await connection.execute(
+        facts = connection.execute(
             select(_fact.c.number, _fact.c.body).where(_fact.c.workspace_sid == sid).order_by(_fact.c.number)
         )
         head = decode_workspace(body)
@@ -235,68 +214,77 @@ class SqlStore(ABC):
 
     # -------------------------------------------------------- writing
 
-    async def _write_workspace(self, connection: AsyncConnection, part: WorkspaceBatch) -> None:
+    def _write(self, connection: Connection, batch: Batch) -> None:
+        settings: list[dict[str, object]] = [
+            {"name": name, "value": value} for name, value in batch.settings.items()
+        ]
+        self._put(connection, _setting, settings, replacing="value")
+        for part in batch.workspaces:
+            self._write_workspace(connection, part)
+
+    def _write_workspace(self, connection: Connection, part: WorkspaceBatch) -> None:
         of = part.sid
         if part.replaces:
             for table in (_entity, _event, _fact):
-                await connection.execute(delete(table).where(table.c.workspace_sid == of))
+                connection.execute(delete(table).where(table.c.workspace_sid == of))
         if part.changes is None:
-            await connection.execute(delete(_workspace).where(_workspace.c.sid == of))
+            connection.execute(delete(_workspace).where(_workspace.c.sid == of))
             return
         changes = part.changes
         if changes.workspace is not None:
-            row = {"sid": of, "position": self._next(), "body": to_json(changes.workspace).decode()}
-            await self._many(connection, self._replacing(_workspace, "body"), [row])
-        keys = [(key_of(record), record) for record in changes.written]
-        await self._many(
-            connection,
-            self._replacing(_entity, "body"),
-            (
-                {
-                    "workspace_sid": of,
-                    "kind": kind,
-                    "sid": sid,
-                    "position": self._next(),
-                    "body": to_json(record).decode(),
-                }
-                for (kind, sid), record in keys
-            ),
-        )
-        await self._many(
-            connection,
-            _DROP_ENTITY,
-            ({"of": of, "of_kind": kind, "of_sid": sid} for kind, sid in changes.removed),
-        )
-        await self._many(
-            connection,
-            insert(_event),
-            ({"workspace_sid": of, "seq": event.seq, "body": event_row(event)} for event in part.events),
-        )
-        await self._many(
-            connection,
-            insert(_fact),
-            ({"workspace_sid": of, "number": fact.number, "body": fact_row(fact)} for fact in part.facts),
-        )
+            row: dict[str, object] = {
+                "sid": of,
+                "position": self._next(),
+                "body": to_json(changes.workspace).decode(),
+            }
+            self._put(connection, _workspace, [row], replacing="body")
+        records: list[dict[str, object]] = [
+            {
+                "workspace_sid": of,
+                "kind": kind,
+                "sid": sid,
+                "position": self._next(),
+                "body": to_json(record).decode(),
+            }
+            for record in changes.written
+            for kind, sid in (key_of(record),)
+        ]
+        self._put(connection, _entity, records, replacing="body")
+        dropped = [{"of": of, "of_kind": kind, "of_sid": sid} for kind, sid in changes.removed]
+        if dropped:
+            connection.execute(_DROP_ENTITY, dropped)
+        events: list[dict[str, object]] = [
+            {"workspace_sid": of, "seq": event.seq, "body": event_row(event)} for event in part.events
+        ]
+        self._put(connection, _event, events)
+        facts: list[dict[str, object]] = [
+            {"workspace_sid": of, "number": fact.number, "body": fact_row(fact)} for fact in part.facts
+        ]
+        self._put(connection, _fact, facts)
         if part.events_from:
             old = (_event.c.workspace_sid == of) & (_event.c.seq < part.events_from)
-            await connection.execute(delete(_event).where(old))
+            connection.execute(delete(_event).where(old))
         if part.facts_from:
             old = (_fact.c.workspace_sid == of) & (_fact.c.number < part.facts_from)
-            await connection.execute(delete(_fact).where(old))
+            connection.execute(delete(_fact).where(old))
 
-    async def _many(
-        self, connection: AsyncConnection, statement: Any, rows: Iterable[dict[str, Any]]
+    def _put(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[dict[str, object]],
+        *,
+        replacing: str | None = None,
     ) -> None:
-        given = list(rows)
-        if given:
-            await connection.execute(statement, given)
-
-    def _replacing(self, table: Table, column: str) -> Any:
-        """Write a row, or replace one of its columns if it is there: its position stays."""
+        """Write rows. Of one that is there, `replacing` is replaced: its position stays."""
+        if not rows:
+            return
         statement = self._upsert(table)
-        return statement.on_conflict_do_update(
-            index_elements=list(table.primary_key), set_={column: statement.excluded[column]}
-        )
+        if replacing is not None:
+            statement = statement.on_conflict_do_update(
+                index_elements=list(table.primary_key), set_={replacing: statement.excluded[replacing]}
+            )
+        connection.execute(statement, list(rows))
 
     def _next(self) -> int:
         self._position += 1

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from .contract import StorageError
@@ -23,6 +24,8 @@ __all__ = ["SqliteStore"]
 
 APPLICATION_ID: Final = 0x7461_736B
 """Marks the file as ours ("task" in ASCII), so that another program's data are never touched."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -43,30 +46,77 @@ class SqliteStore(SqlStore):
     def __init__(self, path: Path, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         super().__init__(migrations=migrations)
         self._path = path
+        self._thread: ThreadPoolExecutor | None = None
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
 
     @property
     def name(self) -> str:
         """The file's path."""
         return str(self._path)
 
-    def _make_engine(self) -> AsyncEngine:
+    async def _connect(self) -> None:
         self._prepare_file()
-        engine = create_async_engine(
-            f"sqlite+aiosqlite:///{self._path}",
-            connect_args={"timeout": 0},  # whoever has the file keeps it: there is nothing to wait for
+        # One thread for everything, so that a transaction is one errand and not one for each statement.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        await self._errand(self._begin)
+
+    async def _carry_out(self, work: Callable[[Connection], T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise StorageError(f"{self.name} is closed")
+
+        def transaction() -> T:
+            with connection.begin():
+                return work(connection)
+
+        return await self._errand(transaction)
+
+    async def _disconnect(self) -> None:
+        thread = self._thread
+        if thread is None:
+            return
+        try:
+            await self._errand(self._end)
+        finally:
+            self._thread = None
+            thread.shutdown(wait=False)
+
+    async def _errand(self, work: Callable[[], T]) -> T:
+        """Do it in the store's own thread."""
+        if self._thread is None:
+            raise StorageError(f"{self.name} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _begin(self) -> None:
+        self._engine = engine = create_engine(
+            f"sqlite:///{self._path}",
+            # Whoever has the file keeps it: there is nothing to wait for. One thread at a time uses it.
+            connect_args={"timeout": 0, "check_same_thread": False},
             poolclass=StaticPool,
         )
 
-        @event.listens_for(engine.sync_engine, "connect")
+        @event.listens_for(engine, "connect")
         def connected(connection: Any, _: object) -> None:
             connection.isolation_level = None  # transactions begin where `began` says so, DDL included
 
-        @event.listens_for(engine.sync_engine, "begin")
+        @event.listens_for(engine, "begin")
         def began(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         del connected, began  # they are registered
-        return engine
+        self._connection = connection = engine.connect()
+        self._take(connection)
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        engine, self._engine = self._engine, None
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            if engine is not None:
+                engine.dispose()
 
     def _prepare_file(self) -> None:
         """Make the file if there is none. It will hold credentials: nobody else may read it."""
@@ -78,35 +128,33 @@ class SqliteStore(SqlStore):
         if os.name == "posix" and mode & 0o077:
             log.warning("%s holds credentials, and others may read it: chmod 600 it", self.name)
 
-    async def _take(self, connection: AsyncConnection) -> None:
-        driver = await connection.get_raw_connection()
-        cursor = driver.driver_connection
-        if cursor is None:
+    def _take(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        if driver is None:
             raise StorageError(f"{self.name} cannot be opened")
 
-        async def ask(statement: str) -> Any:
-            async with cursor.execute(statement) as answer:
-                row = await answer.fetchone()
-                return None if row is None else row[0]
+        def ask(statement: str) -> Any:
+            row = driver.execute(statement).fetchone()
+            return None if row is None else row[0]
 
         try:
-            await ask("PRAGMA locking_mode = EXCLUSIVE")
+            ask("PRAGMA locking_mode = EXCLUSIVE")
             # This takes the lock: from here on nobody else can have the file.
-            await ask("BEGIN IMMEDIATE")
-            mark = await ask("PRAGMA application_id")
-            tables = await ask("SELECT count(*) FROM sqlite_master")
-            await ask("ROLLBACK")
-            verdict = await ask("PRAGMA quick_check(1)")
+            ask("BEGIN IMMEDIATE")
+            mark = ask("PRAGMA application_id")
+            tables = ask("SELECT count(*) FROM sqlite_master")
+            ask("ROLLBACK")
+            verdict = ask("PRAGMA quick_check(1)")
         except Exception as error:  # noqa: BLE001 - the driver's own errors, told apart by their text
             raise StorageError(self._refused(error)) from None
         if mark != APPLICATION_ID and (mark or tables):
             raise StorageError(f"{self.name} is another program's file: choose another path")
         if verdict != "ok":
             raise StorageError(f"{self.name} is damaged. Nothing was changed; restore a copy of it")
-        await ask("PRAGMA journal_mode = WAL")
-        await ask("PRAGMA synchronous = FULL")
+        ask("PRAGMA journal_mode = WAL")
+        ask("PRAGMA synchronous = FULL")
         if mark != APPLICATION_ID:
-            await ask(f"PRAGMA application_id = {APPLICATION_ID}")
+            ask(f"PRAGMA application_id = {APPLICATION_ID}")
 
     def _refused(self, error: Exception) -> str:
         words = str(error).lower()
