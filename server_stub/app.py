@@ -8,26 +8,21 @@ import math
 import os
 import secrets
 import socket
-import ssl
-import traceback
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
-from aiohttp import web, web_app
+from aiohttp import web
 
 from taskrouter_worker.clock import Clock, SystemClock
 from taskrouter_worker.recording import Recorder
-from taskrouter_worker.terms import Role, SidPrefix, WorkspaceTemplate, is_sid
+from taskrouter_worker.terms import Role, SidPrefix, WorkspaceTemplate
 from taskrouter_worker.tokens import worker_token
 
-from .callbacks import Callbacks, is_loopback
+from .callbacks import Callbacks
 from .chronicle import Chronicle
 from .commits import CommitFailed
 from .console import API as CONSOLE_API
@@ -35,23 +30,19 @@ from .console import Console
 from .deliveries import Deliveries
 from .domain.events import Event
 from .domain.history import PastEvent, Window
-from .domain.model import Limits
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_bridge import EventBridge
 from .fault_door import FaultDoor
 from .faults import Faults
+from .front import OriginGuard, as_json, forget_handlers, once_stored, quiet_logger, tls_context
 from .hand_clock import HandClock
 from .ids import RandomSids, SeededSids
 from .inspection import Inspection
-from .limits import ConnectionWatch, Doorkeeper, RateLimit, ServerLimits
+from .limits import ConnectionWatch, Doorkeeper, RateLimit
 from .recording import RecordedWebSocket, RecordingRoutes, Recordings
 from .replies import (
-    CORS,
     REQUEST_TIMEOUT,
-    ApiError,
-    commit_failed,
-    error_response,
     json_response,
     method_not_allowed,
 )
@@ -59,6 +50,7 @@ from .rest import Rest
 from .runtime import Publish, PublishCallbacks, Runtime
 from .seeding import SeedDocument, source_for
 from .sessions import Sessions
+from .settings import BRIDGE_PATH, Settings
 from .standing_clock import StandingClock
 from .state_documents import StateInput
 from .state_keeper import StateKeeper
@@ -72,8 +64,6 @@ __all__ = ["Settings", "StubServer"]
 
 T = TypeVar("T")
 
-BRIDGE_PATH: Final = "/v1/wschannels"
-
 MAX_HEADER: Final = MAX_TOKEN + 1_024
 """Longest request line or header in bytes: the websocket's address holds a whole token."""
 
@@ -84,76 +74,6 @@ SHUTDOWN_SECONDS: Final = 0.5
 """How long requests in flight may take once the server stops."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the server is set up. Every default suits a test; credentials are made where None.
-
-    Attributes:
-        host, port: where it listens; port 0 takes a free one.
-        account_sid, auth_token: the account; the token signs capability tokens too.
-        signing_key_sid, signing_key_secret: the API key, which signs access tokens.
-        settle_ms: milliseconds between an answer and the events that its command caused.
-        heartbeat_seconds: each websocket gets a text frame at least this often.
-        offline_grace_ms: milliseconds before a worker without a session goes offline.
-        allowed_hosts: further host names under which `/stub` may be reached.
-        callback_hosts: hosts beside this machine that callbacks may be sent to.
-        tls_cert, tls_key: PEM files; both or neither.
-        limits: TaskRouter's limits and timers.
-        seed: makes SIDs repeatable.
-        seed_document: what the workspaces are set up with, as a file (YAML, TOML or JSON) or as objects; one
-            empty workspace unless given. See `docs/state.md`.
-        server_limits: how much this server bears: sizes, connections, requests, times.
-
-    Raises:
-        ValueError: a value is out of its range, or would expose the server with generated credentials.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8300
-    account_sid: str | None = None
-    auth_token: str | None = field(default=None, repr=False)
-    signing_key_sid: str | None = None
-    signing_key_secret: str | None = field(default=None, repr=False)
-    settle_ms: float = 20
-    heartbeat_seconds: float = 15
-    offline_grace_ms: float = 0
-    allowed_hosts: Sequence[str] = ()
-    callback_hosts: Sequence[str] = ()
-    tls_cert: str | Path | None = None
-    tls_key: str | Path | None = None
-    limits: Limits = field(default_factory=Limits)
-    seed: int | None = None
-    seed_document: SeedDocument | None = None
-    server_limits: ServerLimits = field(default_factory=ServerLimits)
-
-    def __post_init__(self) -> None:
-        for name, value, prefix in (
-            ("account_sid", self.account_sid, SidPrefix.ACCOUNT),
-            ("signing_key_sid", self.signing_key_sid, SidPrefix.API_KEY),
-        ):
-            if value is not None and not is_sid(value, prefix):
-                raise ValueError(f"{name} must be {prefix} and 32 hexadecimal digits, got {value!r}")
-        for name, secret in (
-            ("auth_token", self.auth_token),
-            ("signing_key_secret", self.signing_key_secret),
-        ):
-            if secret is not None and not secret:
-                raise ValueError(f"{name} must not be empty")
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port must be 0 to 65535, got {self.port}")
-        if self.settle_ms < 0 or self.offline_grace_ms < 0:
-            raise ValueError("settle_ms and offline_grace_ms must be 0 or more")
-        if self.heartbeat_seconds <= 0:
-            raise ValueError(f"heartbeat_seconds must be more than 0, got {self.heartbeat_seconds}")
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together: give both or neither")
-        if not is_loopback(self.host) and (self.auth_token is None or self.signing_key_secret is None):
-            raise ValueError(
-                f"host {self.host!r} is reachable from other machines: give auth_token and "
-                "signing_key_secret explicitly, or listen on 127.0.0.1"
-            )
 
 
 class StubServer:
@@ -204,6 +124,7 @@ class StubServer:
             or secrets.token_hex(32),
         )
         base = stored.get("seed_base") or secrets.token_hex(16)
+        self._origin_guard = OriginGuard([settings.host, *settings.allowed_hosts])
         self.faults = Faults()
         self._recordings = Recordings((self.auth_token, self.signing_key_secret))
         self._observers: list[Publish] = []
@@ -287,7 +208,7 @@ class StubServer:
             self._credentials,
             self._chronicle,
             self._sessions,
-            check_origin=self._check_origin,
+            check_origin=self._origin_guard,
             authenticate=self._rest.authenticate,
             clock=clock if isinstance(clock, HandClock) else None,
             routes=self._add_console_routes,
@@ -382,9 +303,7 @@ class StubServer:
         settings = self.settings
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.minimum_version = ssl.TLSVersion.TLSv1_2  # the JavaScript SDK 2.x speaks nothing newer
-            _load(tls, settings.tls_cert, settings.tls_key)
+            tls = tls_context(settings.tls_cert, settings.tls_key)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=4_096)
         try:
@@ -426,7 +345,7 @@ class StubServer:
         runner = web.AppRunner(
             self._app(),
             access_log=None,  # it would show tokens: they are in the websocket's address
-            logger=_quiet_logger(),
+            logger=quiet_logger(),
             shutdown_timeout=SHUTDOWN_SECONDS,
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
@@ -469,7 +388,7 @@ class StubServer:
         if self._durability is not None:
             await self._durability.close()
         self._recordings.close()
-        _forget_handlers()
+        forget_handlers()
         log.info("stopped")
 
     async def _end_connections(self) -> None:
@@ -783,8 +702,8 @@ class StubServer:
         bears = self.settings.server_limits
         # Each door has a limit of its own; aiohttp's is for all of them.
         most = max(bears.max_body, bears.max_envelope, LONGEST_STUB_BODY)
-        stored = [] if self._durability is None else [self._once_stored]
-        app = web.Application(middlewares=[*stored, self._as_json], client_max_size=most)
+        stored = [] if self._durability is None else [once_stored(self._durability.committed)]
+        app = web.Application(middlewares=[*stored, as_json(self._watch.heard)], client_max_size=most)
         app[REQUEST_TIMEOUT] = bears.request_timeout
         app.on_response_prepare.append(self._note_connection)
         app.router.add_route("*", BRIDGE_PATH, self._handle_bridge)
@@ -806,50 +725,6 @@ class StubServer:
         FaultDoor(self._runtime, self.faults, guard=guard).add_to(router)
         StateRoutes(self._state, guard=guard).add_to(router)
 
-    @web.middleware
-    async def _once_stored(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """No answer, refusals included, shows anything that the end of this process could take back."""
-        response = await handler(request)
-        if self._durability is not None and not response.prepared:
-            try:
-                await self._durability.committed()
-            except CommitFailed:
-                headers = CORS if request.path == BRIDGE_PATH else None
-                return error_response(commit_failed(), headers=headers)
-        return response
-
-    @web.middleware
-    async def _as_json(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Every refusal is a JSON object, also those that aiohttp makes and those that are our defects."""
-        headers = CORS if request.path == BRIDGE_PATH else None
-        self._watch.heard(request.protocol)  # not a middleware of its own: each websocket would keep it alive
-        try:
-            return await handler(request)
-        except ApiError as error:
-            return error_response(error, headers=headers)
-        except web.HTTPException as error:
-            if error.status < 400:
-                raise
-            message = (
-                f"The requested resource {request.path.removeprefix('/v1')} was not found"
-                if error.status == 404
-                else error.reason
-            )
-            return error_response(ApiError(error.status, message), headers=headers)
-        except ConnectionError:
-            raise  # the client is gone: aiohttp knows what to do
-        except Exception as error:  # noqa: BLE001 - a defect in one request must not look like a broken connection
-            where = "".join(traceback.format_tb(error.__traceback__))
-            # Not its text: it may quote a token.
-            log.error("a request broke: %s\n%s", type(error).__name__, where)  # noqa: TRY400
-            return error_response(
-                ApiError(500, "The server failed to carry out the request"), headers=headers
-            )
-
     async def _note_connection(self, request: web.Request, _: web.StreamResponse) -> None:
         self._connections.add(request.task)
 
@@ -866,7 +741,7 @@ class StubServer:
         return response
 
     async def _handle_health(self, request: web.Request) -> web.StreamResponse:
-        self._check_origin(request)
+        self._origin_guard(request)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed(request.method, "GET")
         return json_response(
@@ -880,28 +755,8 @@ class StubServer:
 
     def _check_caller(self, request: web.Request) -> None:
         """What shows customers' data asks for the REST API's credentials as well."""
-        self._check_origin(request)
+        self._origin_guard(request)
         self._rest.authenticate(request.headers.get("Authorization", ""))
-
-    def _check_origin(self, request: web.Request) -> None:
-        """Pages of other sites must not reach `/stub`, nor other names for it: browsers keep credentials."""
-        allowed = {"localhost", "127.0.0.1", "::1", self.settings.host.lower()}
-        allowed.update(host.lower() for host in self.settings.allowed_hosts)
-        origin = request.headers.get("Origin")
-        if _hostname(f"//{request.host}") not in allowed:
-            raise ApiError(
-                403, "This host name is not allowed: start the server with --allowed-host to add it"
-            )
-        if origin is not None and _hostname(origin) not in allowed:
-            raise ApiError(403, "Pages of this origin are not allowed here")
-
-
-def _forget_handlers() -> None:
-    # aiohttp remembers the handlers of the last thousand addresses, those of stopped servers too, and
-    # with them everything that such a server holds. Where it stops doing so there is nothing to clear.
-    remembered = getattr(web_app, "_cached_build_middleware", None)
-    if remembered is not None:
-        remembered.cache_clear()
 
 
 def _version() -> str:
@@ -909,35 +764,3 @@ def _version() -> str:
         return version("taskrouter-worker")
     except PackageNotFoundError:
         return "unknown"  # run from a source tree that was never installed
-
-
-def _load(context: ssl.SSLContext, certificate: str | Path, key: str | Path) -> None:
-    for file in (certificate, key):
-        Path(file).read_bytes()  # unlike load_cert_chain's, this error names the file
-    context.load_cert_chain(certificate, key)
-
-
-def _hostname(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
-
-
-class _WithoutDetails(logging.Filter):
-    """aiohttp logs exceptions whose text quotes what it could not read, tokens included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info:
-            kind = record.exc_info[0]
-            record.msg, record.args = f"{record.getMessage()}: {kind.__name__ if kind else 'unknown'}", None
-            record.exc_info = None
-            record.exc_text = None
-        return True
-
-
-def _quiet_logger() -> logging.Logger:
-    logger = logging.getLogger("server_stub.http")
-    if not any(isinstance(f, _WithoutDetails) for f in logger.filters):
-        logger.addFilter(_WithoutDetails())
-    return logger

@@ -23,7 +23,6 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
 from typing import Final, TypeAlias, cast
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
@@ -43,8 +42,9 @@ from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_data import camel_case, description, event_data, resource_of
 from .runtime import InternalError, Runtime
+from .settings import is_loopback
 
-__all__ = ["Callbacks", "is_loopback", "signature", "wire_address"]
+__all__ = ["Callbacks", "signature", "wire_address"]
 
 ASSIGNMENT_SECONDS: Final = 5.0
 """How long an application may take over an assignment callback (TaskRouter)."""
@@ -604,16 +604,6 @@ def _filter(text: str | None) -> frozenset[str] | None:
 
 
 # --- Addresses ----------------------------------------------------------------------------------
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its very name: no name is looked up."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def wire_address(url: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from .chronicle import Chronicle
-from .console_access import Access
+from .console_access import PRIVATE, Access
 from .console_feed import MAX_FEEDS, Direction, Feeds
 from .domain.errors import NotFound
 from .domain.events import Event
@@ -147,6 +147,7 @@ class Console:
         """The doors of the page, to be added below `API`."""
         app = web.Application()
         app[REQUEST_TIMEOUT] = request_timeout
+        app.on_response_prepare.append(_keep_private)
         app.router.add_route("*", "/v1/Workspaces", self._handle_rest)
         app.router.add_route("*", "/v1/Workspaces/{path:.*}", self._handle_rest)
         self._routes(app.router, self.access.admit)
@@ -212,13 +213,7 @@ class Console:
         workspace = self._workspace(args.get("workspace") or self._default_workspace())
         if len(self.feeds) >= MAX_FEEDS:
             raise ApiError(429, f"{MAX_FEEDS} pages look at this server, which is the limit: close one")
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **PRIVATE})
         await response.prepare(request)
         try:
             await self.feeds.serve(workspace.sid, response.write, once=bool(args.get("once")))
@@ -245,7 +240,8 @@ class Console:
         workspace_sid = next((part for part in path if part in self._runtime.account.workspaces), None)
         if workspace_sid is None:
             return
-        worker_sid = next((part for part in path if part.startswith("WK")), None)
+        workers = self._runtime.account.workspaces[workspace_sid].workers
+        worker_sid = next((part for part in path if part in workers), None)
         title = f"{given.get('method')} {'/'.join(path[2:])}"
         self.feeds.add("request", workspace_sid, worker_sid, None, title, json.dumps(given.get("params")))
         shown = answer.decode(errors="replace")
@@ -297,7 +293,9 @@ class Console:
         elif request.method not in ("GET", "HEAD"):
             raise method_not_allowed(request.method, "GET", "POST")
         now = self._workspace(workspace.sid).now()
-        return json_response({"now": now, **self._clock_state(workspace.sid)})
+        response = json_response({"now": now, **self._clock_state(workspace.sid)})
+        response.headers.update(PRIVATE)
+        return response
 
     def _turn(self, workspace: Workspace, body: dict[str, Any]) -> None:
         action = body.get("action")
@@ -334,15 +332,17 @@ class Console:
         self.access.admit(request)
         headers = {**request.headers, "Authorization": self._basic}
         inner = request.clone(rel_url=str(request.rel_url).removeprefix(API), headers=headers)
-        response = await self._rest.handle(inner)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return await self._rest.handle(inner)
 
     def _workspace(self, sid: str) -> Workspace:
         try:
             return self._runtime.workspace(sid)
         except NotFound as error:
             raise ApiError(404, str(error)) from None
+
+
+async def _keep_private(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(PRIVATE)
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 The link's key is in the fragment of its address, which no browser sends: the page hands it over once, in a
 request's body, and gets a session for it. The session is a cookie that no script can read, that is sent to
-the console alone and never from another site. It is a signed statement and nothing is kept of it, so that it
-outlives a restart of a server whose credentials stay the same. All of this is our choice: nothing like it
-exists in TaskRouter.
+the console alone and never from another site. Browsers send it to every port of the host, though: so it is
+worth nothing without its other half, which the page keeps for its own origin and sends as a header. Both are
+signed statements and nothing is kept of them, so that a session outlives a restart of a server whose
+credentials stay the same. All of this is our choice: nothing like it exists in TaskRouter.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from aiohttp import web
 from .replies import ApiError, json_response, method_not_allowed, read_body
 from .tokens import Credentials
 
-__all__ = ["HEADER", "Access"]
+__all__ = ["HEADER", "PRIVATE", "Access"]
 
 LIFETIME: Final = 12 * 3600
 """How long a session lasts, in seconds of the machine's time."""
 
 HEADER: Final = "X-TaskRouter-Console"
-"""What changes something carries this header: pages of other origins cannot set it without asking first."""
+"""Carries the session's other half. Pages of other origins cannot set it without asking first."""
+
+PRIVATE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Headers of whatever needs a session: no browser keeps it, or takes it for something else."""
 
 MAX_BODY: Final = 4_096
 """Longest body of a login, in bytes."""
@@ -80,19 +84,23 @@ class Access:
         """Refuse who has neither a session nor the server's credentials.
 
         Raises:
-            ApiError: 401, or 403 for pages of another origin and for changes without the console's header.
+            ApiError: 401, or 403 for pages of another origin.
         """
         self.check_page(request)
         header = request.headers.get("Authorization")
         if header is not None:
             self._authenticate(header)
             return
-        if not self._is_sound(request.cookies.get(self.cookie, "")):
+        session = request.cookies.get(self.cookie, "")
+        if not self._is_sound(session):
             raise ApiError(
                 401, "The console needs the link that the server printed, or the server's credentials"
             )
-        if request.method not in ("GET", "HEAD") and HEADER not in request.headers:
-            raise ApiError(403, f"A change needs the header {HEADER}: no page of another origin can send it")
+        half = request.headers.get(HEADER, "")
+        if not hmac.compare_digest(half.encode(errors="replace"), self._other_half(session).encode()):
+            raise ApiError(
+                401, f"The session's cookie needs its other half, in the header {HEADER}: enter once more"
+            )
 
     def check_page(self, request: web.Request) -> None:
         """Refuse host names that are not this server's, and whatever a page of another origin asks for.
@@ -122,8 +130,10 @@ class Access:
         match request.method:
             case "POST":
                 self._check_proof(request, await read_body(request, MAX_BODY))
-                response = json_response({"expires_in": LIFETIME}, status=201)
-                self._set(response, self._new(), LIFETIME)
+                session = self._new()
+                half = self._other_half(session)
+                response = json_response({"expires_in": LIFETIME, "page": half}, status=201)
+                self._set(response, session, LIFETIME)
             case "GET" | "HEAD":
                 self.admit(request)
                 response = json_response({"status": "ok"})
@@ -133,7 +143,7 @@ class Access:
                 self._set(response, "", 0)
             case _:
                 raise method_not_allowed(request.method, "GET", "POST", "DELETE")
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.update(PRIVATE)
         return response
 
     def _set(self, response: web.StreamResponse, value: str, seconds: int) -> None:
@@ -176,16 +186,22 @@ class Access:
 
     def _new(self) -> str:
         says = f"1.{int(self._now()) + LIFETIME}.{secrets.token_urlsafe(12)}"
-        return f"{says}.{self._signature(says)}"
+        return f"{says}.{self._signature('session', says)}"
 
     def _is_sound(self, session: str) -> bool:
         says, _, signature = session.rpartition(".")
-        if not hmac.compare_digest(signature.encode(errors="replace"), self._signature(says).encode()):
+        if not hmac.compare_digest(
+            signature.encode(errors="replace"), self._signature("session", says).encode()
+        ):
             return False
         return self._now() < int(says.split(".")[1])
 
-    def _signature(self, says: str) -> str:
-        return hmac.new(self._signs, f"console session {says}".encode(), hashlib.sha256).hexdigest()
+    def _other_half(self, session: str) -> str:
+        """What the page of this session keeps."""
+        return self._signature("page", session.rpartition(".")[0])
+
+    def _signature(self, what: str, says: str) -> str:
+        return hmac.new(self._signs, f"console {what} {says}".encode(), hashlib.sha256).hexdigest()
 
 
 def _place(origin: str) -> str | None:

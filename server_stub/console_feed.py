@@ -57,6 +57,9 @@ MAX_LINES: Final = 200
 MAX_FRAME: Final = 2_000
 """Characters of a frame that a page is shown."""
 
+MAX_TITLE: Final = 200
+"""Characters of its title, which clients choose as well."""
+
 Direction = Literal["sent", "request", "answer", "connected", "disconnected"]
 
 
@@ -82,8 +85,8 @@ class Frame:
         self.workspace_sid = workspace_sid
         self.worker_sid = worker_sid
         self.session = session
-        self.title = title
-        self.data = data if len(data) <= MAX_FRAME else data[:MAX_FRAME] + "…"
+        self.title = _cut(title, MAX_TITLE)
+        self.data = _cut(data, MAX_FRAME)
 
     def record(self) -> list[object]:
         """As a page gets it."""
@@ -412,6 +415,10 @@ class Feeds:
             with contextlib.suppress(NotFound):  # forgotten, or a push that is no fact of the history
                 found.append(event_record(history.event(event_sid(workspace.sid, seq))))
         return found
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def _note(feed: Feed, event: Event) -> None:

@@ -107,7 +107,7 @@ async def _ask(options: argparse.Namespace, known: tuple[str, str]) -> Json:
             if answer is not None:
                 return answer
     who = f" and worker {options.worker}" if options.worker else ""
-    raise Stop(UNKNOWN, f"the server knows no task {options.task_sid}{who} in one workspace")
+    raise Stop(UNKNOWN, f"no workspace of the server has task {options.task_sid}{who}")
 
 
 async def _explanation(

@@ -143,7 +143,7 @@ async def connection(
     try:
         async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
             yield http
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # 127.0.0.1:8300 has no http://
         raise Stop(MISUSED, f"--url {url!r} is not an address such as http://127.0.0.1:8300") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         number = error.errno if isinstance(error, OSError) else None
@@ -181,7 +181,13 @@ async def fetch(
                 return None
             case 400 if "problems" in answer.get("details", ()):
                 return answer
-            case 401 | 403:
+            case 401:
+                raise Stop(
+                    REFUSED,
+                    "the server refused the credentials of the environment: set those that it printed when "
+                    "it started, or read the file of its --env-file again",
+                )
+            case 403:
                 raise Stop(REFUSED, f"the server refused: {answer.get('message', response.status)}")
             case 400 | 413:
                 raise Stop(MISUSED, f"the server refused: {answer.get('message', response.status)}")

@@ -7,11 +7,12 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from taskrouter_worker.recording import RecordingError, read_recording
 
-from .replaying import ReplayMismatchError, ReplayServer
+if TYPE_CHECKING:
+    from .replaying import ReplayServer
 
 __all__ = ["add_replay", "run_replay"]
 
@@ -58,6 +59,11 @@ def add_replay(commands: Any) -> None:  # Any: argparse does not name the type
 
 def run_replay(options: argparse.Namespace) -> int:
     """Carry out the command; its exit status."""
+    from .replaying import (  # noqa: PLC0415 - it loads a server, which the others do without
+        ReplayMismatchError,
+        ReplayServer,
+    )
+
     if not 0 <= options.port <= 65_535:
         return _misused(f"--port must be 0 to 65535, got {options.port}")
     if not 0 < options.patience < float("inf"):

@@ -29,10 +29,10 @@ from taskrouter_worker.recording import (
 
 from .replaying_script import Act, ReplayMismatchError, Script, scripts_of
 from .replies import CORS, ApiError, error_response, read_body
+from .settings import BRIDGE_PATH
 
 __all__ = ["Pace", "ReplayMismatchError", "ReplayServer"]
 
-BRIDGE_PATH: Final = "/v1/wschannels"
 MAX_HEADER: Final = 17_408
 """Longest request line in bytes: the websocket's address holds a whole token."""
 

@@ -28,7 +28,6 @@ from .remote import (
     plain,
 )
 from .seeding import Problem, SeedError, read_source
-from .seeding.trial import try_out
 
 __all__ = ["COMMANDS", "add_state_commands", "run_state_command", "show_problems"]
 
@@ -216,6 +215,8 @@ def _tell(options: argparse.Namespace, answer: Json) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     """Look for problems without a server."""
+    from .seeding.trial import try_out  # noqa: PLC0415 - it loads the domain, which the others do without
+
     body = _input(options)
     try:
         try_out(read_source(body or b"", name=str(options.file)), limits=Limits())

@@ -173,14 +173,15 @@ def read_attributes(given: Sequence[str]) -> dict[str, object]:
     for text in given:
         name, mark, value = text.partition("=")
         if text.startswith("{"):
-            attributes.update(_object(text, "ATTRIBUTE"))
+            attributes.update(_object(text, f"attribute {text[:60]!r}"))
         elif text == "-":
             attributes.update(_object(sys.stdin.read(), "the standard input"))
         elif text.startswith("@"):
             attributes.update(_object(_file(text[1:]), text[1:]))
         elif mark and name.rstrip(":"):
             is_json = name.endswith(":")
-            attributes[name.removesuffix(":")] = _json(value, text) if is_json else value
+            source, hint = f"attribute {text[:60]!r}", "; text is NAME=TEXT, without the colon"
+            attributes[name.removesuffix(":")] = _json(value, source, hint) if is_json else value
         else:
             raise Stop(MISUSED, f"attribute {text!r} is none of NAME=TEXT, NAME:=JSON, {{...}}, @FILE and -")
     return attributes
@@ -202,10 +203,10 @@ def _object(text: str, source: str) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _json(text: str, source: str) -> object:
+def _json(text: str, source: str, hint: str = "") -> object:
     try:
         return cast("object", json.loads(text))
     except ValueError as error:
-        raise Stop(MISUSED, f"{source} is not JSON: {error}") from None
+        raise Stop(MISUSED, f"{source} is not JSON: {error}{hint}") from None
     except RecursionError:
         raise Stop(MISUSED, f"{source} is nested too deeply") from None

@@ -11,7 +11,6 @@ from typing import Any, Final
 from taskrouter_worker.terms import Role
 from taskrouter_worker.tokens import MAX_LIFETIME, worker_token
 
-from .app import BRIDGE_PATH
 from .remote import (
     DONE,
     EPILOG,
@@ -24,6 +23,7 @@ from .remote import (
     credentials,
     the_desk,
 )
+from .settings import BRIDGE_PATH
 from .showing import show_json, show_text
 
 __all__ = ["add_token", "run_token"]

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from server_stub import Settings, StubServer
-from server_stub.__main__ import _banner, main
+from server_stub.__main__ import main
+from server_stub.serve_command import show_banner
 from tests.ways_to_run.dockerfile import kept_by, read_stages
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +42,7 @@ async def test_banner_does_not_repeat_secrets_that_were_given(
     monkeypatch.setenv("COLUMNS", "200")
     token, secret = SECRETS.values()
     async with StubServer(Settings(port=0, auth_token=token, signing_key_secret=secret)) as server:
-        _banner(server)
+        show_banner(server)
     shown = capsys.readouterr().out
     assert server.workspace_sid in shown
     assert not [value for value in SECRETS.values() if value in shown]
@@ -54,7 +55,7 @@ async def test_banner_shows_what_was_generated_in_one_piece(
     """A frame that folds them would cut them into pieces that nobody can copy."""
     monkeypatch.setenv("COLUMNS", str(columns))
     async with StubServer(Settings(port=0)) as server:
-        _banner(server)
+        show_banner(server)
     shown = capsys.readouterr().out
     assert server.auth_token in shown
     assert server.signing_key_secret in shown

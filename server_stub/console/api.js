@@ -1,6 +1,6 @@
 // Requests to the server. Its refusals become errors whose text may be shown.
 
-const HEADER = { "X-TaskRouter-Console": "1" };
+const KEPT = "taskrouter-console-page";
 const API = "/console/api";
 
 export class Refusal extends Error {
@@ -17,10 +17,30 @@ export function whenLoggedOut(action) {
   onLogout = action;
 }
 
+let half = null;
+
+/** Keep the session's other half. Other ports get this host's cookies, but not what a page keeps. */
+function keep(value) {
+  half = value;
+  try {
+    if (value) localStorage.setItem(KEPT, value);
+    else localStorage.removeItem(KEPT);
+  } catch {} // a browser that keeps nothing: good as long as this page is open
+}
+
+/** Read anew each time: another tab may have begun another session. */
+function header() {
+  try {
+    return { "X-TaskRouter-Console": localStorage.getItem(KEPT) ?? half ?? "none" };
+  } catch {
+    return { "X-TaskRouter-Console": half ?? "none" };
+  }
+}
+
 async function ask(method, path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { method, credentials: "same-origin", redirect: "error", cache: "no-store", ...options, headers: { ...HEADER, ...options.headers } });
+    response = await fetch(path, { method, credentials: "same-origin", redirect: "error", cache: "no-store", ...options, headers: { ...header(), ...options.headers } });
   } catch {
     throw new Refusal(0, "The server cannot be reached.");
   }
@@ -33,8 +53,8 @@ async function ask(method, path, options = {}) {
 
 export const session = {
   check: () => ask("GET", "/console/session"),
-  begin: (proof) => ask("POST", "/console/session", { body: JSON.stringify(proof) }),
-  end: () => ask("DELETE", "/console/session"),
+  begin: async (proof) => keep((await ask("POST", "/console/session", { body: JSON.stringify(proof) })).page),
+  end: () => ask("DELETE", "/console/session").finally(() => keep(null)),
 };
 
 const form = (fields) => {
@@ -65,7 +85,7 @@ export const clock = (workspace, body) => ask("POST", `/console/clock?Workspace=
 /** Read server-sent events until they end; every message goes to `tell`. */
 export async function stream(workspace, tell, signal) {
   const query = workspace ? `?Workspace=${workspace}` : "";
-  const response = await fetch(`/console/live${query}`, { credentials: "same-origin", cache: "no-store", signal, headers: HEADER });
+  const response = await fetch(`/console/live${query}`, { credentials: "same-origin", cache: "no-store", signal, headers: header() });
   if (!response.ok) {
     const body = await response.json().catch(() => null);
     throw new Refusal(response.status, body?.message ?? `The server answered ${response.status}.`);

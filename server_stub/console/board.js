@@ -80,7 +80,7 @@ export class Board {
     });
     this.noOffers = h("div", { class: "empty small", hidden: true });
     this.noWaiting = h("div", { class: "empty small", hidden: true });
-    this.noWorkers = h("div", { class: "empty small", hidden: true }, nothing("No workers yet", "Workers come from a seed file, over the REST API, or from a terminal:", "taskrouter-worker listen"));
+    this.noWorkers = h("div", { class: "empty small", hidden: true }, nothing("No workers yet", "Workers come from a seed file, over the REST API, or from a terminal:", "taskrouter-stub worker create nina --activity Available"));
     const card = (title, ...content) => h("section", { class: "card" }, h("h2", { text: title }), content);
     this.element = h(
       "div",

@@ -44,7 +44,7 @@ export class Faults {
     const text = (placeholder, props = {}) => h("input", { type: "text", placeholder, spellcheck: "false", autocomplete: "off", ...props });
     this.worker = text("every worker", { list: "worker-names" });
     this.names = h("datalist", { id: "worker-names" });
-    this.event = text("every frame, or reservation.*");
+    this.event = text("all, or reservation.*");
     this.path = text("every path, or */Reservations/*");
     this.method = h("select", {}, [["", "any"], ["GET", "GET"], ["POST", "POST"]].map(([value, label]) => h("option", { value, text: label })));
     const amount = (placeholder, props = {}) => h("input", { type: "number", placeholder, min: "0", ...props });

@@ -147,7 +147,7 @@ export class Tasks extends ListView {
 
   nothing = () =>
     this.filter === "open" || this.filter === "pending"
-      ? nothing(this.filter === "open" ? "No open tasks" : "Nobody waits", "Create one here with n, or from a terminal:", `taskrouter-stub task create --attributes '{"topic": "cards"}'`, button("New task", createTask, { class: "button primary", symbol: "plus" }))
+      ? nothing(this.filter === "open" ? "No open tasks" : "Nobody waits", "Create one here with n, or from a terminal:", "taskrouter-stub task create topic=cards", button("New task", createTask, { class: "button primary", symbol: "plus" }))
       : nothing("None", this.filter === "ended" ? "Tasks that end are shown for five minutes, unless the server is told otherwise with --retention." : `No task is ${this.filter} now.`);
 }
 
@@ -205,8 +205,8 @@ export class Workers extends ListView {
 
   nothing = () =>
     this.filter === "all"
-      ? nothing("No workers yet", "Workers come from a seed file, over the REST API, or as one in your terminal:", "taskrouter-worker listen")
-      : nothing("None", { available: "Nobody is in an available activity. Open a worker to change its activity.", busy: "Nobody has work now.", connected: "No worker is connected. A client connects with a token:", away: "Everybody is available." }[this.filter], this.filter === "connected" ? "taskrouter-worker listen" : undefined);
+      ? nothing("No workers yet", "Workers come from a seed file, over the REST API, or from a terminal:", "taskrouter-stub worker create nina --activity Available")
+      : nothing("None", { available: "Nobody is in an available activity. Open a worker to change its activity.", busy: "Nobody has work now.", connected: "No worker is connected. A terminal becomes one with a token:", away: "Everybody is available." }[this.filter], this.filter === "connected" ? 'eval "$(taskrouter-stub token NAME --env)"; taskrouter-worker listen' : undefined);
 }
 
 // --- Reservations -------------------------------------------------------------------------------

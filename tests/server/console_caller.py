@@ -6,21 +6,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
 from server_stub import StubServer
 from server_stub.console_access import HEADER
 
-CHANGES: Final = {HEADER: "1"}
-
 
 class Caller:
-    """A browser's part: it keeps cookies, and says where its page is from."""
+    """A browser's part: it keeps cookies and a session's other half, and says where its page is from."""
 
     def __init__(self, server: StubServer, http: aiohttp.ClientSession) -> None:
         self.server, self.http = server, http
+        self.half = "none"
 
     @property
     def key(self) -> str:
@@ -30,11 +29,15 @@ class Caller:
         self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
     ) -> tuple[int, str]:
         url = self.server.rest_url + path
-        async with self.http.request(method, url, headers=headers, **more) as response:
-            return response.status, await response.text()
+        sent = {HEADER: self.half, **(headers or {})}
+        async with self.http.request(method, url, headers=sent, **more) as response:
+            text = await response.text()
+        if response.status == 201 and path == "/console/session":
+            self.half = json.loads(text)["page"]
+        return response.status, text
 
     async def enter(self) -> None:
-        status, _ = await self.ask("POST", "/console/session", headers=CHANGES, json={"key": self.key})
+        status, _ = await self.ask("POST", "/console/session", json={"key": self.key})
         assert status == 201
 
     async def told(self, workspace_sid: str = "") -> list[dict[str, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from twilio.request_validator import RequestValidator
 
-from server_stub.__main__ import _parser, _settings
-from server_stub.callbacks import is_loopback, signature, wire_address
+from server_stub.__main__ import _parser
+from server_stub.callbacks import signature, wire_address
 from server_stub.deliveries import masked
+from server_stub.serve_command import settings_from
+from server_stub.settings import is_loopback
 
 PARAMETERS = {"TaskSid": "WT1", "TaskAttributes": '{"name": "Zoë & co=1"}', "Empty": "", "a": "small"}
 
@@ -63,4 +65,4 @@ def test_command_line_allows_callbacks_to_hosts() -> None:
     options = _parser().parse_args(
         ["serve", "--allow-callbacks-to", "desk.example", "--allow-callbacks-to", "10.0.0.7"]
     )
-    assert _settings(options).callback_hosts == ("desk.example", "10.0.0.7")
+    assert settings_from(options).callback_hosts == ("desk.example", "10.0.0.7")

@@ -20,7 +20,7 @@ from server_stub.hand_clock import HandClock
 from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from taskrouter_worker.clock import ManualClock
-from tests.server.console_caller import CHANGES, Caller, calling, until
+from tests.server.console_caller import Caller, calling, until
 
 NOW = 1_800_000_000.0
 
@@ -43,7 +43,7 @@ async def test_printed_link_lets_in(caller: Caller) -> None:
 
 async def test_credentials_let_in(caller: Caller) -> None:
     proof = {"user": caller.server.account_sid, "password": caller.server.auth_token}
-    assert (await caller.ask("POST", "/console/session", headers=CHANGES, json=proof))[0] == 201
+    assert (await caller.ask("POST", "/console/session", json=proof))[0] == 201
     assert (await caller.ask("GET", f"{API}/v1/Workspaces"))[0] == 200
 
 
@@ -62,7 +62,7 @@ PROOFS: list[tuple[object, int]] = [
 
 async def test_nothing_else_lets_in(caller: Caller) -> None:
     for proof, status in PROOFS:
-        found, text = await caller.ask("POST", "/console/session", headers=CHANGES, json=proof)
+        found, text = await caller.ask("POST", "/console/session", json=proof)
         assert found == status, (proof, text)
         assert (await caller.ask("GET", "/console/session"))[0] == 401
 
@@ -71,7 +71,7 @@ async def test_session_ends_with_its_time_and_when_its_owner_leaves(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await caller.enter()
-    assert (await caller.ask("DELETE", "/console/session", headers=CHANGES))[0] == 204
+    assert (await caller.ask("DELETE", "/console/session"))[0] == 204
     assert (await caller.ask("GET", "/console/session"))[0] == 401
     monkeypatch.setattr(caller.server._console.access, "_now", lambda: NOW)
     await caller.enter()
@@ -112,7 +112,7 @@ async def test_session_outlives_a_restart_with_the_same_credentials_and_no_other
 
 async def test_cookie_is_for_this_server_and_no_script(caller: Caller) -> None:
     url = f"{caller.server.rest_url}/console/session"
-    async with caller.http.post(url, headers=CHANGES, json={"key": caller.key}) as response:
+    async with caller.http.post(url, headers={HEADER: "none"}, json={"key": caller.key}) as response:
         cookie = response.headers["Set-Cookie"]
     assert cookie.startswith(f"taskrouter_console_{caller.server.port}=")
     for part in ("HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=43200"):
@@ -139,19 +139,34 @@ async def test_every_route_behind_the_page_wants_a_session(caller: Caller) -> No
     assert len(routes) > 15
     for path in sorted(routes):
         for method in ("GET", "POST", "DELETE"):
-            status, text = await caller.ask(method, path, headers=CHANGES)
+            status, text = await caller.ask(method, path)
             assert status == 401, (method, path, text)
 
 
-async def test_change_needs_the_header_that_no_foreign_page_can_send(caller: Caller) -> None:
+async def test_the_cookie_alone_is_worth_nothing(caller: Caller) -> None:
+    """Browsers send it to whatever listens on other ports of the host."""
     await caller.enter()
     sid = caller.server.workspace_sid
     path = f"{API}/v1/Workspaces/{sid}/Tasks"
-    for change in (path, f"{API}/stub/workspaces/{sid}/reset", "/console/clock"):
-        status, text = await caller.ask("POST", change)
-        assert (status, HEADER in text) == (403, True), text
-    assert (await caller.ask("POST", path, headers=CHANGES, data={"Attributes": "{}"}))[0] == 201
-    # A page of another origin would have to ask first, and is answered like everybody else.
+    asks = [
+        *(("GET", asked) for asked in ("/console/session", "/console/live", "/console/clock", path)),
+        *(("POST", asked) for asked in (path, f"{API}/stub/workspaces/{sid}/reset", "/console/clock")),
+        ("DELETE", "/console/session"),
+    ]
+    [cookie] = caller.http.cookie_jar
+    another = caller.server._console.access._other_half(caller.server._console.access._new())
+    for half in ("", "1", cookie.value, cookie.value.rpartition(".")[2], another, "é"):
+        for method, asked in asks:
+            status, text = await caller.ask(method, asked, headers={HEADER: half})
+            assert (status, HEADER in text) == (401, True), (half, method, asked, text)
+    for method, asked in asks:  # nor without such a header at all
+        async with caller.http.request(method, caller.server.rest_url + asked) as response:
+            assert response.status == 401, (method, asked)
+    assert (await caller.ask("POST", path, data={"Attributes": "{}"}))[0] == 201
+
+
+async def test_page_of_another_origin_is_not_told_that_it_may_ask(caller: Caller) -> None:
+    path = f"{API}/v1/Workspaces/{caller.server.workspace_sid}/Tasks"
     status, _ = await caller.ask("OPTIONS", path, headers={"Origin": "http://localhost:1"})
     assert status == 403
 
@@ -170,7 +185,7 @@ async def test_pages_of_other_origins_get_nothing(caller: Caller) -> None:
     await caller.enter()
     paths = ("/console/session", "/console/live", "/console/main.js", f"{API}/v1/Workspaces")
     for headers, path in itertools.product(ELSEWHERE, paths):
-        status, text = await caller.ask("GET", path, headers={**CHANGES, **headers})
+        status, text = await caller.ask("GET", path, headers=headers)
         assert status == 403, (path, text)
     own = {"Origin": caller.server.rest_url, "Sec-Fetch-Site": "same-origin"}
     assert (await caller.ask("GET", "/console/session", headers=own))[0] == 200
@@ -195,6 +210,23 @@ async def test_page_allows_no_foreign_code(caller: Caller) -> None:
             tag = response.headers["ETag"]
         async with caller.http.get(caller.server.rest_url + path, headers={"If-None-Match": tag}) as again:
             assert again.status == 304
+
+
+async def test_nothing_of_customers_is_kept_by_the_browser(caller: Caller) -> None:
+    await caller.enter()
+    sid = caller.server.workspace_sid
+    below = (
+        f"v1/Workspaces/{sid}",
+        f"v1/Workspaces/{sid}/Tasks/WT0",
+        f"stub/workspaces/{sid}/state",
+        "stub/x",
+    )
+    paths = ("/console/session", "/console/live?Once=true", "/console/clock", *(f"{API}/{p}" for p in below))
+    for path in paths:
+        own = {HEADER: caller.half}
+        async with caller.http.get(caller.server.rest_url + path, headers=own) as response:
+            assert response.headers["Cache-Control"] == "no-store", path
+            assert response.headers["X-Content-Type-Options"] == "nosniff", path
 
 
 async def test_only_the_page_s_own_files_are_served(caller: Caller) -> None:
@@ -268,7 +300,7 @@ async def test_reservation_is_accepted_on_behalf_of_its_worker(caller: Caller) -
     await caller.enter()
     path = f"{API}/v1/Workspaces/{server.workspace_sid}/Workers/{worker_sid}/Reservations/{reservation.sid}"
     for status in ("accepted", "wrapping", "completed"):
-        found, text = await caller.ask("POST", path, headers=CHANGES, data={"ReservationStatus": status})
+        found, text = await caller.ask("POST", path, data={"ReservationStatus": status})
         assert (found, json.loads(text)["reservation_status"]) == (200, status)
 
 
@@ -276,7 +308,7 @@ async def test_reservation_is_accepted_on_behalf_of_its_worker(caller: Caller) -
 
 
 async def turn(caller: Caller, **body: Any) -> tuple[int, dict[str, Any]]:
-    status, text = await caller.ask("POST", "/console/clock", headers=CHANGES, json=body)
+    status, text = await caller.ask("POST", "/console/clock", json=body)
     return status, json.loads(text)
 
 
@@ -322,9 +354,9 @@ async def test_standing_workspace_is_moved_on_only(caller: Caller) -> None:
     sid = server.add_workspace(friendly_name="test", clock=StandingClock(1_000))
     await caller.enter()
     path = f"/console/clock?Workspace={sid}"
-    status, text = await caller.ask("POST", path, headers=CHANGES, json={"action": "advance", "seconds": 5})
+    status, text = await caller.ask("POST", path, json={"action": "advance", "seconds": 5})
     assert (status, json.loads(text)) == (200, {"now": 1_005.0, "kind": "standing", "stopped": True})
-    assert (await caller.ask("POST", path, headers=CHANGES, json={"action": "stop"}))[0] == 409
+    assert (await caller.ask("POST", path, json={"action": "stop"}))[0] == 409
 
 
 async def test_machine_s_time_says_what_to_do(caller: Caller) -> None:

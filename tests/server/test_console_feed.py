@@ -11,6 +11,7 @@ import pytest
 
 from server_stub import Settings, StubServer, console_feed
 from server_stub.commits import CommitFailed
+from server_stub.console_access import HEADER
 from server_stub.console_feed import Feed, Feeds
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker import Worker
@@ -177,7 +178,8 @@ async def test_nobody_is_called_while_no_page_is_open(caller: Caller) -> None:
 
 async def test_page_that_goes_away_is_forgotten(caller: Caller) -> None:
     await caller.enter()
-    async with caller.http.get(f"{caller.server.rest_url}/console/live") as response:
+    own = {HEADER: caller.half}
+    async with caller.http.get(f"{caller.server.rest_url}/console/live", headers=own) as response:
         await response.content.readuntil(b"\n\n")
         assert caller.server._console.is_watched
     caller.server.run(caller.server.workspace_sid, lambda ws: ws.create_task())
@@ -188,6 +190,23 @@ async def test_there_are_not_too_many_pages(caller: Caller, monkeypatch: pytest.
     monkeypatch.setattr("server_stub.console.MAX_FEEDS", 0)
     await caller.enter()
     assert (await caller.ask("GET", "/console/live"))[0] == 429
+
+
+async def test_strangers_cannot_fill_the_pages(caller: Caller, page: Page) -> None:
+    """Requests with a bad token are shown as well: their addresses may be as long as they like."""
+    await page.ready()
+    server = caller.server
+    request = {
+        "url": f"Workspaces/{server.workspace_sid}/Workers/WK{'x/' * 50_000}",
+        "method": "G" * 50_000,
+        "params": {"Attributes": "x" * 50_000},
+        "token": "none",
+    }
+    async with caller.http.post(server.eb_server, json=request) as response:
+        assert response.status == 401
+    await until(lambda: sum(len(m.get("frames", ())) for m in page.messages) == 2)
+    frames = [frame for m in page.messages for frame in m.get("frames", ())]
+    assert all(len(json.dumps(frame)) < 3_000 for frame in frames)
 
 
 async def test_reset_workspace_is_told_again(caller: Caller, page: Page) -> None:

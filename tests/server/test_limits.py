@@ -24,6 +24,7 @@ from server_stub.limits import MAX_KEYS, ConnectionWatch, Doorkeeper, RateLimit,
 from server_stub.operations import MAX_PAGE_SIZE
 from server_stub.replies import ApiError
 from server_stub.rest import MAX_FIELDS
+from server_stub.serve_command import settings_from
 from server_stub.tokens import MAX_TOKEN
 from tests.server.conftest import Open
 from tests.server.place import basic
@@ -458,7 +459,7 @@ def test_command_line_sets_every_limit(capsys: pytest.CaptureFixture[str]) -> No
         "--max-attributes",
         "9",
     ]
-    settings = command_line._settings(command_line._parser().parse_args(options))
+    settings = settings_from(command_line._parser().parse_args(options))
     assert settings.server_limits == ServerLimits(max_body=1, idle_timeout=2.5, max_requests_per_second=3)
     assert settings.limits.max_attributes_length == 9
     for wrong, told in (
