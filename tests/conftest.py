@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,13 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     left = leftovers(before, loop)
     if left:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+
+
+@pytest.fixture
+def logger_of_the_sdk() -> Iterator[None]:
+    """For programs that may set its level, which they do for their own process."""
+    yield
+    logging.getLogger("taskrouter_worker").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""What a test leaves behind: tasks, timers, threads, sockets and child processes. Looked for after each.
+"""What a test leaves behind: tasks, timers, threads, sockets, child processes, and loggers that it set.
+
+Looked for after each.
 
 A test that ends with something still running may break another one, much later; here it fails itself,
 with the name of what it left. `tests/conftest.py` has the fixture. Fixtures of a module or a session are
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import socket
 import stat
@@ -46,16 +49,20 @@ class Belongings:
         threads: those of Python.
         sockets: the inodes of open sockets; a number of a file may have been used again meanwhile.
         children: process ids.
+        loggers: those of this project that are set: a test that expects a line would never see it.
     """
 
     threads: frozenset[threading.Thread]
     sockets: Mapping[int, int]  # inode: number of the file
     children: frozenset[int]
+    loggers: frozenset[str]
 
     @classmethod
     def now(cls) -> Belongings:
         """Look."""
-        return cls(frozenset(threading.enumerate()), _sockets(), frozenset(_children()))
+        return cls(
+            frozenset(threading.enumerate()), _sockets(), frozenset(_children()), frozenset(_set_loggers())
+        )
 
 
 def leftovers(before: Belongings, loop: asyncio.AbstractEventLoop | None) -> list[str]:
@@ -121,7 +128,21 @@ def _more(before: Belongings, now: Belongings, loop: asyncio.AbstractEventLoop |
         *(f"thread {thread.name}" for thread in now.threads - before.threads if thread not in pool),
         *(_name(number) for inode, number in now.sockets.items() if inode not in before.sockets),
         *(f"child process {pid} ({_command(pid)})" for pid in now.children - before.children),
+        *now.loggers - before.loggers,
     ]
+
+
+# Loggers
+
+
+def _set_loggers() -> Iterator[str]:
+    if logging.root.manager.disable:
+        yield f"logging is disabled to level {logging.root.manager.disable}"
+    for name, logger in logging.root.manager.loggerDict.items():
+        if not name.startswith(OURS) or not isinstance(logger, logging.Logger):
+            continue
+        if logger.level or logger.disabled or not logger.propagate or logger.handlers:
+            yield f"logger {name} is set"
 
 
 # Sockets

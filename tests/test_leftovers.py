@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import socket
 import subprocess
@@ -43,6 +44,17 @@ def test_a_test_that_leaves_nothing_passes(loop: asyncio.AbstractEventLoop) -> N
     loop.run_until_complete(nothing())
     assert leftovers(before, loop) == []
     assert leftovers(before, None) == []
+
+
+def test_a_logger_that_stays_set_is_found() -> None:
+    before = Belongings.now()
+    logger = logging.getLogger("taskrouter_worker")
+    logger.setLevel(logging.ERROR)
+    try:
+        assert "logger taskrouter_worker is set" in Belongings.now().loggers - before.loggers
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert Belongings.now().loggers == before.loggers
 
 
 def test_a_running_task_is_found(loop: asyncio.AbstractEventLoop) -> None:

@@ -25,6 +25,8 @@ from tests.cli.programs import PATIENCE, ROOT, environment
 from tests.sdk.office import Office
 from tests.support import access_token
 
+pytestmark = pytest.mark.usefixtures("logger_of_the_sdk")
+
 BUSY: Final = Picture(
     name="nina",
     activity="Available",

@@ -12,8 +12,8 @@ import functools
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -78,6 +78,18 @@ class _Defects(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.told.append(record.getMessage())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear the server's loggers, alone."""
+        logger = logging.getLogger("server_stub")
+        logger.addHandler(self)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.propagate = True
+            logger.removeHandler(self)
 
 
 def claims_token(kind: bytes, claims: dict[str, Any]) -> str | None:
@@ -225,9 +237,6 @@ class _Street:
         self._loop = asyncio.new_event_loop()
         self._house: _House | None = None
         self._defects = _Defects()
-        logger = logging.getLogger("server_stub")
-        logger.addHandler(self._defects)
-        logger.propagate = False
 
     def close(self) -> None:
         """End its event loop."""
@@ -241,7 +250,8 @@ class _Street:
             self._house = self._loop.run_until_complete(_made())
         house = self._house
         try:
-            response = self._loop.run_until_complete(door(house))
+            with self._defects.listening():
+                response = self._loop.run_until_complete(door(house))
         except Exception:
             self._house = None
             raise
