@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from taskrouter_worker._version import __version__
+
 from .completion_command import add_completion, run_completion
 from .events_command import add_events, run_events
 from .explain_command import add_explain, run_explain
@@ -66,6 +68,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="taskrouter-stub", description="A local Twilio TaskRouter.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_serve(commands, ENVIRONMENT)
     add_state_commands(commands, ENVIRONMENT)

@@ -367,6 +367,7 @@ class Feeds:
             if present is None or feed.is_stale:
                 return  # it was replaced meanwhile
             await send({"t": "piece", **self._records(present, sids[start : start + PIECE])})
+            await asyncio.sleep(0)  # a page that takes everything at once must not hold up the others
         await send({"t": "ready", "now": workspace.now()})
 
     def _difference(self, feed: Feed, workspace: Workspace) -> dict[str, object]:

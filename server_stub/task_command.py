@@ -141,7 +141,7 @@ async def _list(options: argparse.Namespace, environment: str) -> int:
                 (
                     task["sid"],
                     task["assignment_status"],
-                    f"{task['age']} s",
+                    _age(task["age"]),
                     str(task["priority"]),
                     task["task_queue_friendly_name"] or "",
                     brief(task["attributes"]),
@@ -161,6 +161,14 @@ _STYLES: Final = {
     "completed": "dim",
     "canceled": "dim",
 }
+
+
+def _age(seconds: int) -> str:
+    """In the largest unit of which there are two or more."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def read_attributes(given: Sequence[str]) -> dict[str, object]:

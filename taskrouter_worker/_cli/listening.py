@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from taskrouter_worker import (
     InvalidTokenError,
+    NotConnectedError,
     RequestError,
     SessionState,
     TaskRouterError,
@@ -208,29 +209,42 @@ async def _work(
         Stop: the session has ended by itself.
     """
     bot = _Bot(worker, face, answer=options.auto, complete_after=options.complete_after)
-    session = asyncio.create_task(_session(worker, options, renews=renews), name="session")
+    session = asyncio.create_task(_session(worker, options), name="session")
     leaving = asyncio.create_task(left.wait(), name="leaving")
+    expiry = asyncio.create_task(_expiry(worker, renews=renews), name="expiry")
+    ends = session, leaving, expiry
     try:
-        await asyncio.wait({session, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (session, leaving, *bot.tasks):
+        for task in (*ends, *bot.tasks):
             task.cancel()
-        await asyncio.gather(session, leaving, *bot.tasks, return_exceptions=True)
+        await asyncio.gather(*ends, *bot.tasks, return_exceptions=True)
         await worker.disconnect()
-    if not session.cancelled():
-        session.result()
+    for task in (session, expiry):
+        if not task.cancelled():
+            task.result()
 
 
-async def _session(worker: Worker, options: argparse.Namespace, *, renews: bool) -> None:
+async def _expiry(worker: Worker, *, renews: bool) -> None:
+    """Wait until a token without a successor has expired, be it before the worker was ever connected.
+
+    Raises:
+        Stop: it has. If the session ends otherwise this waits on: `_session` tells how.
+    """
+    with contextlib.suppress(NotConnectedError):
+        if not renews:
+            await worker.wait_for_state(SessionState.TOKEN_EXPIRED)
+            raise Stop(REFUSED, "the token has expired: --token-command gets the next one in time")
+    await asyncio.get_running_loop().create_future()
+
+
+async def _session(worker: Worker, options: argparse.Namespace) -> None:
     try:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(options.connect_timeout):
                 await stack.enter_async_context(worker)
             if options.activity is not None:
                 await _go_to(worker, options.activity)
-            state = await worker.wait_for_state(SessionState.TOKEN_EXPIRED, SessionState.CLOSED)
-            if state is SessionState.TOKEN_EXPIRED and not renews:
-                raise Stop(REFUSED, "the token has expired: --token-command gets the next one in time")
             await worker.wait_closed()
     except TimeoutError:
         raise Stop(UNREACHABLE, f"not connected after {options.connect_timeout:g} s") from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from rich.console import Console
 from rich.live import Live
 
-from taskrouter_worker import RequestError, SessionState
+from taskrouter_worker import DisconnectCause, RequestError, SessionState
 
 from .feed import brief, reason
 from .keyboard import Keyboard
@@ -123,7 +123,8 @@ class Screen:
 
     def disconnected(self, disconnect: Disconnect) -> None:
         """See `feed.Face`."""
-        self._note(f"connection lost: {disconnect.message}")
+        is_ours = disconnect.cause is DisconnectCause.CLIENT
+        self._note("disconnected" if is_ours else f"connection lost: {disconnect.message}")
 
     def token(self, event: str) -> None:
         """See `feed.Face`."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any, Final
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from server_stub import Settings, StubServer
+from server_stub.console_access import HEADER
 from server_stub.domain.model import Reservation, Task
 from tests.browser.conftest import LOOP, SEED, Visit
 from tests.browser.scene import Scene
+from tests.sdk.loopback import http_server
 
 pytestmark = [pytest.mark.browser, LOOP]
 
@@ -163,6 +168,46 @@ async def test_link_of_an_earlier_run_says_so(visit: Visit, server: StubServer) 
     visitor = await visit(url=f"{server.rest_url}/console#key=of-another-run", live=False)
     await visitor.sees("not of this server, or of an earlier run of it")
     visitor.problems.clear()
+
+
+async def test_page_on_another_port_gets_the_cookie_and_nothing_with_it(
+    visit: Visit, server: StubServer
+) -> None:
+    """Browsers know hosts and not ports when they send cookies: what listens there can be anybody."""
+    visitor = await visit()
+    visitor.ignored += ["Failed to load resource", "CORS policy"]
+    caught: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def lure(request: web.Request) -> web.Response:
+        if request.path == "/console" and not caught.done():
+            caught.set_result(request.headers.get("Cookie", ""))
+        return web.Response(text="<!doctype html><title>free money</title>", content_type="text/html")
+
+    tasks = f"{server.rest_url}/console/api/v1/Workspaces/{server.workspace_sid}/Tasks"
+    before = len(server.account.workspaces[server.workspace_sid].tasks)
+    async with http_server(lure) as url, aiohttp.ClientSession() as http:
+        await visitor.page.goto(f"{url.partition('/v1')[0]}/console")
+        cookie = await caught
+        assert f"taskrouter_console_{server.port}=" in cookie
+        read = await visitor.value(
+            """async (tasks) => {
+              const read = [];
+              for (const [method, mode] of [["GET", "no-cors"], ["POST", "no-cors"], ["GET", "cors"]]) {
+                const body = method === "POST" ? new URLSearchParams({ Attributes: "{}" }) : undefined;
+                const asked = fetch(tasks, { method, mode, body, credentials: "include" });
+                const answer = await asked.catch(() => null);
+                read.push(answer ? await answer.text() : "");
+              }
+              return read.join("");
+            }""",
+            tasks,
+        )
+        assert read == ""
+        async with http.get(tasks, headers={"Cookie": cookie}) as response:  # what its server could try
+            assert response.status == 401
+        async with http.post(tasks, headers={"Cookie": cookie, HEADER: "1"}) as response:
+            assert response.status == 401
+    assert len(server.account.workspaces[server.workspace_sid].tasks) == before
 
 
 # --- Hostile texts ------------------------------------------------------------------------------

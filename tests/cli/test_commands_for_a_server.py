@@ -17,11 +17,13 @@ from typing import Any
 import jwt
 import pytest
 
-from server_stub import StubServer
+from server_stub import StubServer, task_command
 from server_stub.__main__ import main
 from server_stub.env_file import write_env_file
 from server_stub.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
 from server_stub.showing import show_text
+from taskrouter_worker.__main__ import main as worker_main
+from taskrouter_worker._version import __version__
 from tests.cli.programs import known_to
 
 Run = Callable[..., tuple[int, str, str]]
@@ -86,11 +88,27 @@ def test_several_tasks_are_made_and_listed(run: Run) -> None:
     assert rows[1].endswith("  topic=cards")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_age_is_told_in_a_unit_that_reads_well(seconds: int, shown: str) -> None:
+    assert task_command._age(seconds) == shown
+
+
+@pytest.mark.parametrize("program", [main, worker_main], ids=["taskrouter-stub", "taskrouter-worker"])
+def test_both_programs_tell_their_version(
+    program: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        program(["--version"])
+    assert capsys.readouterr().out.endswith(f" {__version__}\n")
+
+
 @pytest.mark.parametrize("wrong", ["topic", "=x", "{", "[1]", "n:=x", "@/nowhere.json", '{"a": "b"', ":=1"])
 def test_attribute_that_cannot_be_read_is_refused(run: Run, wrong: str) -> None:
     status, out, err = run("task", "create", wrong)
     assert (status, out, err.count("\n")) == (MISUSED, "", 1)
-    assert wrong.lstrip("@") in err or "JSON" in err
+    assert wrong.lstrip("@") in err
 
 
 def test_worker_is_moved_to_an_activity_by_name(run: Run) -> None:
@@ -127,12 +145,19 @@ def test_failures_are_one_line_and_a_status(run: Run, monkeypatch: pytest.Monkey
     status, out, err = run("task", "list", "--url", "http://127.0.0.1:1")
     assert (status, out, err.count("\n")) == (UNREACHABLE, "", 1)
     assert "Connection refused; start one with `taskrouter-stub serve`" in err
+    status, out, err = run("task", "list", "--url", "127.0.0.1:8300")
+    assert (status, out) == (MISUSED, "")
+    assert "--url '127.0.0.1:8300' is not an address such as http://127.0.0.1:8300" in err
+    assert "text is NAME=TEXT, without the colon" in run("task", "create", "vip:=tru")[2]
     assert run("task", "create", "--count", "0")[0] == MISUSED
     assert "Priority" in run("task", "create", "--priority", "-1")[2]
     assert run("events", "tail", "--last", "-1")[0] == MISUSED
     assert "task.*" in run("events", "tail", "--type", "tasks")[2]
     monkeypatch.setenv("TASKROUTER_STUB_AUTH_TOKEN", "guess")
-    assert run("worker", "list")[0] == REFUSED
+    status, _, err = run("worker", "list")
+    assert status == REFUSED
+    assert "credentials of the environment" in err
+    assert "guess" not in err
     monkeypatch.delenv("TASKROUTER_STUB_AUTH_TOKEN")
     monkeypatch.delenv("TASKROUTER_STUB_SIGNING_KEY_SECRET")
     assert "TASKROUTER_STUB_AUTH_TOKEN" in run("worker", "list")[2]

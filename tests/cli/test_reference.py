@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
+import server_stub
 from docs import command_line
 
+CONSOLE = Path(server_stub.__file__).parent / "console"
 PROGRAMS = command_line.parsers()
 COMMANDS = [command for program in PROGRAMS.values() for command in command_line.commands(program)]
 
@@ -46,6 +49,22 @@ def test_every_command_has_examples_that_it_takes(
         text = re.sub(r'^eval "\$\((.*)\)"', r"\1", example.partition("   #")[0])
         for part in re.split(r" && |; ", re.sub(r" > \S+| \S*<\S+", "", text)):
             words = shlex.split(part, comments=True)
+            PROGRAMS[words[0]].parse_args(words[1:])
+
+
+def test_console_shows_commands_that_the_programs_take() -> None:
+    shown = [
+        command
+        for script in sorted(CONSOLE.glob("*.js"))
+        for _, command in re.findall(
+            r"""(["'`])((?:eval .*?)?taskrouter-(?:stub|worker) .*?)\1[,)\s]""",
+            script.read_text(encoding="utf-8"),
+        )
+    ]
+    assert len(shown) >= 6
+    for command in shown:
+        for part in re.sub(r'^eval "\$\((.*?)\)"', r"\1", command).split("; "):
+            words = shlex.split(part)
             PROGRAMS[words[0]].parse_args(words[1:])
 
 

@@ -22,6 +22,8 @@ from tests.cli.programs import PATIENCE, ROOT, environment, started
 from tests.sdk.office import Office
 from tests.support import access_token
 
+pytestmark = pytest.mark.usefixtures("logger_of_the_sdk")
+
 SECRET = "k" * 32
 
 
@@ -164,13 +166,17 @@ def test_service_that_refuses_is_told_apart(
     assert token not in told
 
 
+@pytest.mark.parametrize("seconds", [1, -60], ids=["while it runs", "long ago"])
 def test_token_that_ends_without_a_successor_ends_the_program(
-    threaded_server: StubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    threaded_server: StubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: int,
 ) -> None:
     server = threaded_server
     monkeypatch.setenv("TASKROUTER_EB_SERVER", server.eb_server)
     monkeypatch.setenv("TASKROUTER_WS_SERVER", server.ws_server)
-    monkeypatch.setenv("TASKROUTER_TOKEN", access_token(server, Office(server).hire("nina"), ttl=1))
+    monkeypatch.setenv("TASKROUTER_TOKEN", access_token(server, Office(server).hire("nina"), ttl=seconds))
     assert main(["listen", "--plain"]) == 5
     assert "--token-command" in capsys.readouterr().err
 

@@ -37,7 +37,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = ("README.md", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md"))))
 
 SHELLS: Final = ("sh", "console")
-NOT_RUN: Final = ("text", "js", "yaml", "toml", "json")
+NOT_RUN: Final = ("text", "js", "yaml", "toml", "json", "ini")
 """Languages of what nobody runs. A block in any other one is `WRONG`: it might be meant to be run."""
 
 ALSO: Final = {"bash": "sh", "shell": "sh", "py": "python", "yml": "yaml"}

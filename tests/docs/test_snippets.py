@@ -10,6 +10,7 @@ import logging
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from tests.docs.snippets import PAGES, ROOT, SHELLS, WRONG, Snippet, all_snippet
 from tests.docs.stage import Given, Stage
 from tests.plugin.test_plugin import run_pytest
 
+pytestmark = pytest.mark.usefixtures("logger_of_the_sdk")
+
 READERS: dict[str, Callable[[str], object]] = {
+    "ini": lambda text: ConfigParser().read_string(text),
     "json": json.loads,
     "toml": tomllib.loads,
     "yaml": yaml.safe_load,

@@ -192,6 +192,31 @@ async def test_there_are_not_too_many_pages(caller: Caller, monkeypatch: pytest.
     assert (await caller.ask("GET", "/console/live"))[0] == 429
 
 
+async def test_others_get_their_turn_while_a_page_is_told_everything(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fast page takes all at once: nothing else would make the server pause."""
+    monkeypatch.setattr(console_feed, "PIECE", 1)
+    caller.server.run(caller.server.workspace_sid, lambda ws: [ws.create_task() for _ in range(50)])
+    turns = pieces = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def write(_: bytes) -> None:
+        nonlocal pieces
+        pieces += 1
+
+    task = asyncio.create_task(others())
+    await caller.server._console.feeds.serve(caller.server.workspace_sid, write, once=True)
+    task.cancel()
+    assert pieces > 50
+    assert turns >= 50
+
+
 async def test_strangers_cannot_fill_the_pages(caller: Caller, page: Page) -> None:
     """Requests with a bad token are shown as well: their addresses may be as long as they like."""
     await page.ready()

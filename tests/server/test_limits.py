@@ -16,6 +16,7 @@ import pytest
 from server_stub import __main__ as command_line
 from server_stub.app import MAX_HEADER
 from server_stub.callbacks import MAX_ANSWER, WAITING
+from server_stub.console_feed import MAX_FEEDS, MAX_FRAME
 from server_stub.deliveries import KEPT
 from server_stub.domain import expression, workflow
 from server_stub.domain.model import Limits
@@ -484,6 +485,8 @@ FIXED = {
     "deliveries that are shown": KEPT,
     "an answer to a callback": MAX_ANSWER,
     "injected faults that are shown": MAX_LOG,
+    "pages of the console": MAX_FEEDS,
+    "a frame that they show": MAX_FRAME,
 }
 
 
