@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .pool import WorkerPool
     from .reservation import Reservation
     from .supervisor import Supervisor
-    from .sync import SyncSupervisor, SyncWorker
+    from .sync import SyncSupervisor, SyncWorker, SyncWorkspace, SyncWorkspaceReader
     from .task import Task
     from .terms import (
         ReservationStatus,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .tokens import worker_token
     from .transfer import IncomingTransfer, OutgoingTransfer, Transfers
     from .worker import Worker
-    from .workspace import TaskInfo, TaskQueue, WorkerInfo, Workspace
+    from .workspace import TaskInfo, TaskQueue, WorkerInfo, Workspace, WorkspaceReader
 
 __all__ = [
     "Activity",
@@ -92,6 +92,8 @@ __all__ = [
     "SupervisorMode",
     "SyncSupervisor",
     "SyncWorker",
+    "SyncWorkspace",
+    "SyncWorkspaceReader",
     "Task",
     "TaskInfo",
     "TaskQueue",
@@ -108,6 +110,7 @@ __all__ = [
     "WorkerInfo",
     "WorkerPool",
     "Workspace",
+    "WorkspaceReader",
     "__version__",
     "worker_token",
 ]
@@ -123,7 +126,7 @@ _MODULES = {
     "reservation": ("Reservation",),
     "task": ("Task",),
     "supervisor": ("Supervisor",),
-    "sync": ("SyncSupervisor", "SyncWorker"),
+    "sync": ("SyncSupervisor", "SyncWorker", "SyncWorkspace", "SyncWorkspaceReader"),
     "terms": (
         "ReservationStatus",
         "Role",
@@ -136,7 +139,7 @@ _MODULES = {
     "tokens": ("worker_token",),
     "transfer": ("IncomingTransfer", "OutgoingTransfer", "Transfers"),
     "worker": ("Worker",),
-    "workspace": ("TaskInfo", "TaskQueue", "WorkerInfo", "Workspace"),
+    "workspace": ("TaskInfo", "TaskQueue", "WorkerInfo", "Workspace", "WorkspaceReader"),
 }
 
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -58,9 +58,12 @@ class CommandObserver(Protocol):
 class Commands:
     """The HTTP side: sends requests with the token in force, repeats reads that failed."""
 
-    def __init__(self, transport: Sender, tokens: TokenKeeper) -> None:
+    def __init__(
+        self, transport: Sender, tokens: TokenKeeper, *, over: str = "the worker was disconnected"
+    ) -> None:
         self._transport = transport
         self._tokens = tokens
+        self._over = over  # why nothing can be sent once `closed` is set
         self.closed = False
         self.observer: CommandObserver | None = None
 
@@ -85,9 +88,7 @@ class Commands:
         replaced = False
         for attempt in range(READ_ATTEMPTS + 1):
             if self.closed:
-                raise NotConnectedError(
-                    f"cannot send {request.method} {request.path}: the worker was disconnected"
-                )
+                raise NotConnectedError(f"cannot send {request.method} {request.path}: {self._over}")
             token = self._tokens.token
             try:
                 return await self._transport.send(request, token)

@@ -33,7 +33,8 @@ class Disconnect:
         message: the reason as text, as in Worker.js.
         cause: the reason as a value.
         code: the websocket's close code; None if it ended without one.
-        will_reconnect: whether the SDK connects again by itself.
+        will_reconnect: whether the SDK connects again by itself. False when it ended for good, and when its
+            token has run out and nobody has made another yet. See `TaskRouterError.ends_session`.
     """
 
     message: str

@@ -22,10 +22,32 @@ from yarl import URL
 
 from ._version import __version__
 
-__all__ = ["Answer", "Door", "UnfitError"]
+__all__ = ["Answer", "Door", "UnfitError", "whole"]
 
 _NO_LIMITS: Final = aiohttp.ClientTimeout()
 """For opening a connection: the limit of the whole exchange counts."""
+
+MAX_ANSWER: Final = 64 * 1024 * 1024
+"""Longest answer that is read, unpacked, in bytes: our choice, far beyond the largest page of a list."""
+
+MAX_STALE: Final = 100
+"""Connections that are given up for one request, as many as a pool holds: new ones may be as bad."""
+
+
+async def whole(content: aiohttp.StreamReader) -> bytes:
+    """Read an answer to its end.
+
+    Raises:
+        aiohttp.ClientPayloadError: it is longer than `MAX_ANSWER`.
+    """
+    blocks: list[bytes] = []
+    size = 0
+    while block := await content.readany():
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_ANSWER:
+            raise aiohttp.ClientPayloadError(f"the answer is longer than {MAX_ANSWER} bytes")
+    return b"".join(blocks)
 
 
 class UnfitError(Exception):
@@ -101,7 +123,7 @@ class Door:
         """
         async with asyncio.timeout(seconds):
             try:
-                connection = await self._connector.connect(self._target, [], _NO_LIMITS)
+                connection = await self._fresh()
             except (AttributeError, TypeError) as error:
                 raise UnfitError from error
             try:
@@ -116,7 +138,7 @@ class Door:
                 message, payload = await protocol.read()
                 while message.code < 200 and message.code != 101:  # 101 changes what follows: nothing of ours
                     message, payload = await protocol.read()
-                text = await payload.read()
+                text = await whole(payload)
             except HttpProcessingError as error:
                 connection.close()
                 raise aiohttp.ClientPayloadError(f"not HTTP: {error.message}") from error
@@ -128,3 +150,16 @@ class Door:
             else:
                 connection.release()
             return Answer(message.code, text, message.headers)
+
+    async def _fresh(self) -> aiohttp.connector.Connection:
+        """A connection over which nothing came unasked, as a balancer's 408: the next to ask would get it."""
+        for _ in range(MAX_STALE + 1):
+            connection = await self._connector.connect(self._target, [], _NO_LIMITS)
+            try:
+                if connection.protocol is None or not connection.protocol.should_close:
+                    return connection
+            except AttributeError:
+                connection.close()  # another aiohttp
+                raise
+            connection.close()
+        raise aiohttp.ServerDisconnectedError

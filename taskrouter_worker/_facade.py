@@ -33,8 +33,10 @@ __all__ = [
     "Inbox",
     "ListenableFacade",
     "LoopThread",
+    "WorkerThread",
     "command",
     "command_of",
+    "submit",
 ]
 
 logger = logging.getLogger(__name__)
@@ -83,29 +85,23 @@ class LoopThread:
 
     Args:
         name: the thread's.
-        deliver: makes the application's handlers run where they belong.
         show: from what the loop knows to what the application sees.
-        report: takes the error of a handler that raised, in the loop.
-        dispatcher: the worker's.
         command_timeout: seconds that a blocking command may take, None for ever.
+        over: why nothing can be done in it any more, once it has ended.
     """
 
     def __init__(
         self,
         *,
         name: str,
-        deliver: Callable[[Call], object],
         show: Callable[[Any], Any],
-        report: Callable[[HandlerError], None],
-        dispatcher: Dispatcher,
         command_timeout: float | None,
+        over: str = "the worker was disconnected",
     ) -> None:
         self._name = name
-        self._deliver = deliver
         self.show = show
-        self._report = report
-        self._dispatcher = dispatcher
         self._command_timeout = command_timeout
+        self._why_over = over
         self._lock = threading.RLock()  # a signal's handler may come in while its own thread holds it
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # set while calls are taken
@@ -213,9 +209,7 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 raise NotConnectedError(
-                    "the worker was disconnected"
-                    if self._over
-                    else "the worker was not started: enter `with worker` first"
+                    self._why_over if self._over else "the worker was not started: enter `with worker` first"
                 )
             return asyncio.run_coroutine_threadsafe(self._guarded(begin), self._loop)
 
@@ -224,7 +218,7 @@ class LoopThread:
             return self.show(await begin())
         except asyncio.CancelledError:
             if self._over:  # not canceled by the caller: the loop ends
-                raise NotConnectedError("the worker was disconnected meanwhile") from None
+                raise NotConnectedError(f"{self._why_over} meanwhile") from None
             raise
 
     def call(self, begin: Callable[[], Coroutine[Any, Any, object]], *, bounded: bool = True) -> Any:
@@ -253,6 +247,31 @@ class LoopThread:
             ) from None
         finally:
             future.cancel()  # when the wait was given up, also by Ctrl-C
+
+
+class WorkerThread(LoopThread):
+    """The thread of a worker, from which handlers are called.
+
+    Args:
+        deliver: makes the application's handlers run where they belong.
+        show, command_timeout: as in `LoopThread`.
+        report: takes the error of a handler that raised, in the loop.
+        dispatcher: the worker's.
+    """
+
+    def __init__(
+        self,
+        *,
+        deliver: Callable[[Call], object],
+        show: Callable[[Any], Any],
+        report: Callable[[HandlerError], None],
+        dispatcher: Dispatcher,
+        command_timeout: float | None,
+    ) -> None:
+        super().__init__(name="taskrouter worker", show=show, command_timeout=command_timeout)
+        self._deliver = deliver
+        self._report = report
+        self._dispatcher = dispatcher
 
     def deliver(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
         """Have a handler called where the application wants it, in the context of its event."""
@@ -342,6 +361,10 @@ class ListenableFacade(Facade[Live], Generic[Live, Detail]):
         self._relays: dict[tuple[str, Handler], list[Handler]] = {}
 
     @property
+    def _worker_thread(self) -> WorkerThread:
+        return cast("WorkerThread", self._thread)  # each facade of this class belongs to a worker
+
+    @property
     def _emitter(self) -> Listenable[Any]:
         return cast("Listenable[Any]", self._live)  # each facade of this class stands for an emitter
 
@@ -429,7 +452,7 @@ class ListenableFacade(Facade[Live], Generic[Live, Detail]):
                 relays = self._relays.get((event, handler), [])
                 if relay in relays:
                     relays.remove(relay)
-            self._thread.deliver(self, event, handler, args)
+            self._worker_thread.deliver(self, event, handler, args)
 
         def add() -> None:
             self._relays.setdefault((event, handler), []).append(relay)
@@ -516,6 +539,18 @@ class Command(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<command {self._method.__qualname__} of {self._facade!r}>"
+
+
+def submit(command: Command[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Start a command and return at once.
+
+    Raises:
+        TypeError: it is no command.
+        NotConnectedError: its thread takes no calls.
+    """
+    if not isinstance(command, Command):
+        raise TypeError(f"submit takes a command such as reservation.accept, got {command!r}")
+    return command.submit(*args, **kwargs)
 
 
 class _CommandOf(Generic[P, T]):

@@ -287,6 +287,7 @@ class Session:
                     if not self._closing:
                         await self._stay_connected()
                 if self.failure is not None:
+                    self.failure.ends_session = True
                     self._events.failed(self.failure)
                 # Handlers may finish what they began, for a while.
                 with anyio.move_on_after(HANDLER_GRACE_SECONDS):

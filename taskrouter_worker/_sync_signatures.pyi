@@ -5,7 +5,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from ._disconnect import Disconnect
 from ._emitter import EventName, Handler, Origin
-from ._facade import BlockingStream, Facade, Live
+from ._facade import BlockingStream, Facade, Live, WorkerThread
 from ._signatures import OwnListeners, TaskListeners, TaskOwnEvent, WorkerListeners, WorkerOwnEvent
 from ._streams import Overflow
 from .errors import TaskRouterError
@@ -46,6 +46,8 @@ class TaskFacade(TaskListeners[_O], Facade[Live], Generic[Live, _O]):
     ) -> BlockingStream[_O]: ...
 
 class WorkerFacade(WorkerListeners[_R], Facade[Live], Generic[Live, _R]):
+    @property
+    def _worker_thread(self) -> WorkerThread: ...
     @property
     def origin(self) -> Origin: ...
     def remove_listener(self, event: WorkerEvent, handler: Handler) -> None: ...

@@ -142,6 +142,18 @@ class TokenKeeper:
         """Wait for the next token."""
         await self._changed.wait()
 
+    async def first(self) -> Token:
+        """The token in force; the provider is asked if there is none yet.
+
+        Raises:
+            TokenProviderError: the provider failed.
+        """
+        if self._token is None and self._provider is not None:
+            async with self._asking:
+                if self._token is None:
+                    await self._ask(self._provider)
+        return self.token
+
     async def replace(self, refused: Token) -> bool:
         """Get another token than `refused`, which the service did not take; False if nobody makes one.
 

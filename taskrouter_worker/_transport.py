@@ -319,7 +319,7 @@ class Transport:
         """The long way: through a proxy, or with a session of the caller's and all that it adds."""
         import aiohttp  # noqa: PLC0415 - see the top of this module
 
-        from ._door import Answer  # noqa: PLC0415 - the same
+        from ._door import Answer, whole  # noqa: PLC0415 - the same
 
         headers = {**_HEADERS, "apiVersion": request.api_version}
         if request.version is not None:
@@ -333,7 +333,7 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=self._seconds),
             allow_redirects=False,  # the body holds the token: it goes nowhere else
         ) as response:
-            return Answer(response.status, await response.read(), response.headers)
+            return Answer(response.status, await whole(response.content), response.headers)
 
 
 _API_VERSIONS: Final = {"v1": b"apiVersion: v1\r\n", "v2": b"apiVersion: v2\r\n"}

@@ -55,7 +55,15 @@ __all__ = [
 
 
 class TaskRouterError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package.
+
+    Attributes:
+        ends_session: whether a worker's session has ended for good with it. Then it is the `error` event that
+            tells so, and what `Worker.wait_closed` raises. False for all other errors, after which the
+            session goes on by itself.
+    """
+
+    ends_session: bool = False
 
     @property
     def retryable(self) -> bool:

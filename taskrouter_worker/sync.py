@@ -28,12 +28,14 @@ from ._facade import (
     Facade,
     Facades,
     Inbox,
-    LoopThread,
+    WorkerThread,
     command,
     command_of,
+    submit,
 )
 from ._session import SessionState
 from ._sync_signatures import OwnFacade, TaskFacade, WorkerFacade
+from ._sync_workspace import SyncWorkspace, SyncWorkspaceReader
 from ._views import ActivityView, ChannelView, ReservationView, TaskView, TransferView, WorkerView
 from .activity import Activity
 from .channel import Channel, ChannelEvent
@@ -52,7 +54,7 @@ from .supervisor import Supervisor
 from .task import Task
 from .transfer import IncomingTransfer, OutgoingTransfer, OutgoingTransferEvent
 from .worker import Worker
-from .workspace import WorkerInfo
+from .workspace import WorkerInfo, WorkspaceReader
 
 __all__ = [
     "BlockingStream",
@@ -64,6 +66,8 @@ __all__ = [
     "SyncTask",
     "SyncTransfers",
     "SyncWorker",
+    "SyncWorkspace",
+    "SyncWorkspaceReader",
 ]
 
 P = ParamSpec("P")
@@ -215,6 +219,7 @@ _KINDS: Final[dict[type[Any], type[Facade[Any]]]] = {
     OutgoingTransfer: SyncOutgoingTransfer,
     Reservation: SyncReservation,
     Task: SyncTask,
+    WorkspaceReader: SyncWorkspaceReader,
 }
 
 
@@ -288,8 +293,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         def show(value: Any) -> Any:  # Any: whatever a command returns or an event brings
             return facades.show(thread, value)
 
-        thread = LoopThread(
-            name="taskrouter worker",
+        thread = WorkerThread(
             deliver=deliver or self._inbox.put,
             show=show,
             report=live._failed,
@@ -453,9 +457,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
             TypeError: it is no command of these classes.
             NotConnectedError: the worker was not started, or was disconnected.
         """
-        if not isinstance(command, Command):
-            raise TypeError(f"submit takes a command such as reservation.accept, got {command!r}")
-        return command.submit(*args, **kwargs)
+        return submit(command, *args, **kwargs)
 
     def when_done(self, future: Future[T], handler: Callable[[Future[T]], object], /) -> None:
         """Have ``handler(future)`` called where handlers are, once the future of `submit` has its result.
@@ -476,7 +478,8 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
             raise TypeError(
                 "the handler of a future must be a plain function: it runs outside of the event loop"
             )
-        future.add_done_callback(lambda done: self._thread.deliver(self, "submit", handler, (done,)))
+        thread = self._worker_thread
+        future.add_done_callback(lambda done: thread.deliver(self, "submit", handler, (done,)))
 
     def wait_for_state(self, *states: SessionState | str, timeout: float | None = None) -> SessionState:
         """Block until the session is in one of `states`, and return which.
@@ -537,6 +540,11 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
     def workspace_sid(self) -> str:
         """``WS...``, empty before the first session."""
         return self._live.workspace_sid
+
+    @property
+    def workspace(self) -> SyncWorkspaceReader:
+        """What this worker's token may read of its workspace, as `Worker.workspace`."""
+        return cast("SyncWorkspaceReader", self._thread.show(self._live.workspace))
 
     @property
     def account_sid(self) -> str:

@@ -45,6 +45,7 @@ from .reservation import Reservation
 from .resources import WorkerFields
 from .task import check_moment
 from .terms import SidPrefix
+from .workspace import WorkspaceReader
 
 if TYPE_CHECKING:
     import aiohttp
@@ -115,7 +116,8 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
       `status` says how. Worker.js has no such event;
     * `tokenExpired`, `tokenUpdated` (no argument);
     * `disconnected` (`Disconnect`);
-    * `error` (`TaskRouterError`); with no handler it is logged.
+    * `error` (`TaskRouterError`); with no handler it is logged. One with `ends_session` tells that the
+      session has ended for good, and why.
 
     Args:
         token: a JWT with a TaskRouter grant, or a worker capability token; see `worker_token`. May be
@@ -163,6 +165,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         "_model",
         "_own_recorder",
         "_owner",
+        "_reader",
         "_ready",
         "_session",
         "_snapshots",
@@ -255,6 +258,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
             dispatcher=self._dispatcher,
             enable_version_check=enable_version_check,
         )
+        self._reader = WorkspaceReader(self._commands, self._workspace_sid_so_far)
         self._model = Model(self._context, _loop_time)
         self._emit_existing = emit_existing
         self._snapshots = SnapshotTaker(
@@ -504,6 +508,18 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
     @property
     def workspace_sid(self) -> str:
         """The workspace, ``WS...``; empty before the first session."""
+        return self._workspace_sid_so_far()
+
+    @property
+    def workspace(self) -> WorkspaceReader:
+        """What this worker's token may read of its workspace: other workers, task queues, tasks.
+
+        Requests use the token in force and the worker's connections, and end with the worker. Worker.js
+        has no such property; see `Workspace` for reading without a session.
+        """
+        return self._reader
+
+    def _workspace_sid_so_far(self) -> str:
         routes = self._context.known_routes
         return routes.workspace_sid if routes else ""
 

@@ -1,4 +1,4 @@
-"""Reading a workspace: its workers, task queues and tasks. No websocket."""
+"""Reading a workspace: its workers, task queues and tasks. That needs no websocket."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ._endpoints import (
 )
 from ._requests import Request, WorkspaceRoutes, check_sid, present
 from ._token import Token
-from ._token_keeper import TokenKeeper
+from ._token_keeper import TokenKeeper, TokenProvider
 from ._transport import Transport
 from ._views import TaskView, WorkerView
 from .clock import SystemClock
-from .errors import InvalidTokenError
+from .errors import InvalidTokenError, NotConnectedError
 from .resources import Page, TaskFields, TaskQueueFields, WorkerFields
 from .terms import SidPrefix
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["TaskInfo", "TaskQueue", "WorkerInfo", "Workspace"]
+__all__ = ["TaskInfo", "TaskQueue", "WorkerInfo", "Workspace", "WorkspaceReader"]
 
 MAX_PAGE_SIZE: Final = 1000
 
@@ -192,88 +192,36 @@ class TaskInfo(TaskView):
         return f"<TaskInfo {self.sid} {self.status}>"
 
 
-class Workspace:
-    """Read access to a workspace. Use it as ``async with Workspace(token) as workspace``, or close it.
+class WorkspaceReader:
+    """What can be read of a workspace: its workers, task queues and tasks.
 
-    Args:
-        token: a JWT with a TaskRouter grant; a worker SID in it is not needed.
-        workspace_sid: the workspace; read from the token unless given. Needed with encrypted tokens.
-        region: Twilio region, such as ``ie1``; None or ``us1`` for the default.
-        edge: without effect; Twilio retired edges.
-        eb_server: HTTP URL of the event bridge instead of Twilio's.
-        ssl_context: for https; None for the platform's default.
-        proxy: True for the environment's proxies, None for none, or a URL.
-        http_session: an aiohttp session of yours; it is not closed.
-        request_timeout: seconds for a whole HTTP exchange.
-        page_size: items per request of a list, 1 to 1000.
-
-    Raises:
-        TypeError, ValueError: a wrong argument.
-        InvalidTokenError: the token cannot be read, or names no workspace, and none was given.
+    `Worker.workspace` is one, with the worker's token and connections; `Workspace` is one with its own.
     """
 
+    __slots__ = ("_commands", "_known_sid", "_page_size")
+
     def __init__(
-        self,
-        token: str,
-        workspace_sid: str | None = None,
-        *,
-        region: str | None = None,
-        edge: str | None = None,
-        eb_server: str | None = None,
-        page_size: int = MAX_PAGE_SIZE,
-        request_timeout: float = 15.0,
-        ssl_context: ssl.SSLContext | None = None,
-        proxy: str | Literal[True] | None = True,
-        http_session: aiohttp.ClientSession | None = None,
+        self, commands: Commands, known_sid: Callable[[], str], *, page_size: int = MAX_PAGE_SIZE
     ) -> None:
-        parsed = Token.parse(token)
-        check_int("page_size", page_size, 1, MAX_PAGE_SIZE)
-        check_seconds("request_timeout", request_timeout)
-        check_connection_options(ssl_context, proxy)
-        warn_retired_edge(edge)
-        url, _ = event_bridge_urls(region, eb_server, None)
-        self._routes = WorkspaceRoutes(_workspace_of(parsed, workspace_sid))
-        self._given_sid = workspace_sid
+        self._commands = commands
+        self._known_sid = known_sid
         self._page_size = page_size
-        self._transport = Transport(
-            url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
-        )
-        self._tokens = TokenKeeper(parsed, None, SystemClock())
-        self._commands = Commands(self._transport, self._tokens)
-
-    async def __aenter__(self) -> Self:
-        """Nothing is connected until something is fetched."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections. What was fetched stays readable."""
-        self._commands.closed = True
-        await self._transport.close()
 
     @property
     def workspace_sid(self) -> str:
-        """The workspace, ``WS...``."""
-        return self._routes.workspace_sid
+        """The workspace, ``WS...``; empty before the worker's first session or the first token."""
+        return self._known_sid()
 
-    def update_token(self, token: str) -> None:
-        """Use another token from now on.
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.workspace_sid or '(not known yet)'}>"
 
-        Raises:
-            TypeError, ValueError: not a token.
-            InvalidTokenError: it names no workspace, and none was given at the start.
-        """
-        parsed = Token.parse(token)
-        self._routes = WorkspaceRoutes(_workspace_of(parsed, self._given_sid))
-        self._tokens.update(parsed)
+    async def _routes(self) -> WorkspaceRoutes:
+        sid = self.workspace_sid
+        if not sid:
+            raise NotConnectedError(
+                "the workspace is not known yet: enter `async with worker` and wait for `ready` first"
+            )
+        return WorkspaceRoutes(sid)
 
     async def fetch_worker_info(self, worker_sid: str) -> WorkerInfo:
         """One worker.
@@ -283,7 +231,7 @@ class Workspace:
             RequestError: the service refused, or could not be reached.
         """
         check_sid(worker_sid, "worker_sid", SidPrefix.WORKER)
-        return WorkerInfo(await self._commands.fetch(self._routes.worker(worker_sid), _WORKER))
+        return WorkerInfo(await self._commands.fetch((await self._routes()).worker(worker_sid), _WORKER))
 
     async def fetch_workers_info(
         self,
@@ -319,7 +267,7 @@ class Workspace:
             "Ordering": _ordering(ordering, "DateStatusChanged"),
             "AfterSid": _sid("after_sid", after_sid, SidPrefix.WORKER),
         }
-        found = await self._all(self._routes.workers, _WORKERS, filters, limit)
+        found = await self._all(WorkspaceRoutes.workers, _WORKERS, filters, limit)
         return {fields.sid: WorkerInfo(fields) for fields in found}
 
     async def fetch_worker(self, worker_sid: str) -> WorkerInfo:
@@ -336,7 +284,8 @@ class Workspace:
             RequestError: the service refused, or could not be reached.
         """
         check_sid(task_queue_sid, "task_queue_sid", SidPrefix.TASK_QUEUE)
-        return TaskQueue(await self._commands.fetch(self._routes.task_queue(task_queue_sid), _TASK_QUEUE))
+        request = (await self._routes()).task_queue(task_queue_sid)
+        return TaskQueue(await self._commands.fetch(request, _TASK_QUEUE))
 
     async def fetch_task_queues(
         self,
@@ -366,7 +315,7 @@ class Workspace:
             "Ordering": _ordering(ordering, "DateUpdated"),
             "AfterSid": _sid("after_sid", after_sid, SidPrefix.TASK_QUEUE),
         }
-        found = await self._all(self._routes.task_queues, _TASK_QUEUES, filters, limit)
+        found = await self._all(WorkspaceRoutes.task_queues, _TASK_QUEUES, filters, limit)
         return {fields.sid: TaskQueue(fields) for fields in found}
 
     async def fetch_task(self, task_sid: str) -> TaskInfo:
@@ -377,11 +326,11 @@ class Workspace:
             RequestError: the service refused, or could not be reached.
         """
         check_sid(task_sid, "task_sid", SidPrefix.TASK)
-        return TaskInfo(await self._commands.fetch(self._routes.task(task_sid), _TASK))
+        return TaskInfo(await self._commands.fetch((await self._routes()).task(task_sid), _TASK))
 
     async def _all(
         self,
-        request: Callable[[Mapping[str, object]], Request],
+        request: Callable[[WorkspaceRoutes, Mapping[str, object]], Request],
         decoder: msgspec.json.Decoder[Page[F]],
         filters: Mapping[str, object],
         limit: int | None,
@@ -389,10 +338,11 @@ class Workspace:
         """All pages, up to `limit` items. The page's own token leads on, in ordered lists another one."""
         if limit is not None:
             check_int("limit", limit, 1)
+        routes = await self._routes()
         items: list[F] = []
         params = present({**filters, "PageSize": min(self._page_size, limit or self._page_size)})
         while True:
-            page = await self._commands.fetch(request(params), decoder)
+            page = await self._commands.fetch(request(routes, params), decoder)
             items += page.contents
             if limit is not None and len(items) >= limit:
                 return items[:limit]
@@ -405,9 +355,106 @@ class Workspace:
             params = {**params, key: token}
 
 
+class Workspace(WorkspaceReader):
+    """Read access to a workspace. Use it as ``async with Workspace(token) as workspace``, or close it.
+
+    Args:
+        token: a JWT with a TaskRouter grant; a worker SID in it is not needed. May be left out with a
+            `token_provider`.
+        workspace_sid: the workspace; read from the token unless given. Needed with encrypted tokens.
+        token_provider: a function, plain or async, that returns a token. It is asked at the first fetch
+            if there is no token, and once when a token is refused, such as one that has run out.
+        region: Twilio region, such as ``ie1``; None or ``us1`` for the default.
+        edge: without effect; Twilio retired edges.
+        eb_server: HTTP URL of the event bridge instead of Twilio's.
+        ssl_context: for https; None for the platform's default.
+        proxy: True for the environment's proxies, None for none, or a URL.
+        http_session: an aiohttp session of yours; it is not closed.
+        request_timeout: seconds for a whole HTTP exchange.
+        page_size: items per request of a list, 1 to 1000.
+
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        InvalidTokenError: the token cannot be read, or names no workspace, and none was given.
+    """
+
+    def __init__(
+        self,
+        token: str | None = None,
+        workspace_sid: str | None = None,
+        *,
+        token_provider: TokenProvider | None = None,
+        region: str | None = None,
+        edge: str | None = None,
+        eb_server: str | None = None,
+        page_size: int = MAX_PAGE_SIZE,
+        request_timeout: float = 15.0,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | Literal[True] | None = True,
+        http_session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        parsed = None if token is None and token_provider is not None else Token.parse(token)
+        if token_provider is not None and not callable(token_provider):
+            raise TypeError(f"token_provider must be callable, got {type(token_provider).__name__}")
+        check_int("page_size", page_size, 1, MAX_PAGE_SIZE)
+        check_seconds("request_timeout", request_timeout)
+        check_connection_options(ssl_context, proxy)
+        warn_retired_edge(edge)
+        url, _ = event_bridge_urls(region, eb_server, None)
+        self._given_sid = _sid("workspace_sid", workspace_sid, SidPrefix.WORKSPACE)
+        if parsed is not None:
+            _workspace_of(parsed, workspace_sid)
+        self._transport = Transport(
+            url, session=http_session, ssl_context=ssl_context, proxy=proxy, timeout=request_timeout
+        )
+        self._tokens = TokenKeeper(parsed, token_provider, SystemClock())
+        super().__init__(
+            Commands(self._transport, self._tokens, over="the workspace was closed"),
+            self._sid_so_far,
+            page_size=page_size,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Nothing is connected until something is fetched."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. What was fetched stays readable."""
+        self._commands.closed = True
+        await self._transport.close()
+
+    def update_token(self, token: str) -> None:
+        """Use another token from now on.
+
+        Raises:
+            TypeError, ValueError: not a token.
+            InvalidTokenError: it names no workspace, and none was given at the start.
+        """
+        parsed = Token.parse(token)
+        _workspace_of(parsed, self._given_sid)
+        self._tokens.update(parsed)
+
+    def _sid_so_far(self) -> str:
+        if self._given_sid is not None:
+            return self._given_sid
+        return (self._tokens.token.workspace_sid or "") if self._tokens.has_one else ""
+
+    async def _routes(self) -> WorkspaceRoutes:
+        return WorkspaceRoutes(_workspace_of(await self._tokens.first(), self._given_sid))
+
+
 def _workspace_of(token: Token, given: str | None) -> str:
     if given is not None:
-        return check_sid(given, "workspace_sid", SidPrefix.WORKSPACE)
+        return given
     if token.workspace_sid is None:
         raise InvalidTokenError("the token cannot be read or names no workspace: give workspace_sid as well")
     return token.workspace_sid

@@ -14,7 +14,6 @@ from typing import Any, Unpack
 
 from taskrouter_worker import (
     HandlerError,
-    SessionState,
     SyncWorker,
     TaskRouterError,
     TokenProviderError,
@@ -62,10 +61,8 @@ class Desk:
         self._allowed = allowed
         self._options = options
         self._worker: SyncWorker | None = None
-        self._login = Login()
         self._service: TokenService | None = None
-        self._token = ""
-        self._directory = Directory(deliver)
+        self._directory = Directory()
         self._notices = Notices()
         self._memory = Memory(Countdown())
         self._entered = False
@@ -88,9 +85,7 @@ class Desk:
         login = login.checked()
         self.log_out()
         self._notices.clear()
-        self._login = login
         self._service = TokenService(login.service, login.user, login.password) if login.service else None
-        self._token = login.token
         options: WorkerOptions = {**self._options, **login.endpoints(), "token_provider": self._service}
         try:
             worker = SyncWorker(login.token or None, deliver=self._deliver, **options)
@@ -126,7 +121,7 @@ class Desk:
         self._memory = Memory(Countdown())
         self._entered = self._token_over = False
         self._trouble = self._wanted = self._sent = self._service = None
-        self._activity_sid = self._token = ""
+        self._activity_sid = ""
         self._asked.clear()
         self._refresh()
 
@@ -141,20 +136,10 @@ class Desk:
             self._here.update_token(token)
         except (ValueError, TaskRouterError) as error:
             raise LoginError(_sentence(str(error))) from None
-        self._token = token
 
     def tick(self) -> None:
         """Notice what no event tells: that time has passed, and how the session stands."""
         self._notices.expire(time.monotonic())
-        worker = self._worker
-        if worker is not None and worker.state is SessionState.CLOSED:
-            try:
-                worker.wait_closed(0.1)
-            except TaskRouterError as error:
-                self._end(sentences.ending(error))
-                return
-            except TimeoutError:
-                pass  # its thread ends in a moment: the next tick tells why
         self._refresh()
 
     # What an agent does
@@ -214,9 +199,7 @@ class Desk:
 
     def find_targets(self, told: Callable[[Found], object]) -> None:
         """Fetch whom a task can be handed to, and have `told` called with it."""
-        worker = self._here
-        token = self._service.latest if self._service else self._token
-        self._directory.fetch(token, worker.workspace_sid, worker.sid, self._login.endpoints(), told)
+        self._directory.fetch(self._here, told)
 
     def dismiss(self, number: int) -> None:
         """The agent has read a notice."""
@@ -314,6 +297,9 @@ class Desk:
     def _failed(self, error: TaskRouterError) -> None:
         if isinstance(error.__cause__, ServiceRefusedError) and not self._entered:
             self._end(sentences.ending(error.__cause__))
+            return
+        if error.ends_session:
+            self._end(sentences.ending(error))
             return
         if isinstance(error, TokenProviderError | HandlerError):
             self._notices.add(Severity.ERROR, sentences.trouble(error))

@@ -103,11 +103,7 @@ class Login:
 
 
 class TokenService:
-    """A token provider for `SyncWorker`: asks a URL with POST, and takes JSON ``{"token": ...}`` or text.
-
-    Attributes:
-        latest: the last token it made, empty before the first.
-    """
+    """A token provider for `SyncWorker`: asks a URL with POST, and takes JSON ``{"token": ...}`` or text."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
@@ -115,7 +111,6 @@ class TokenService:
         if user or password:
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {pair}"
-        self.latest = ""
 
     async def __call__(self) -> str:
         """The next token. It runs in the SDK's thread, where nothing may block.
@@ -142,8 +137,7 @@ class TokenService:
             raise ServiceRefusedError(
                 f"The sign-in service gave no token (HTTP {status}). Check its address."
             )
-        self.latest = _token_in(body)
-        return self.latest
+        return _token_in(body)
 
     def __repr__(self) -> str:
         return f"TokenService({self._url!r})"

@@ -181,7 +181,7 @@ class TerminalDesk(App[None]):
     ) -> None:
         super().__init__()
         self._login = login or Login()
-        self.desk = Desk(self._deliver, self._show, allowed=allowed, **options)
+        self.desk = Desk(self._deliver, self._changed, allowed=allowed, **options)
         self._login_screen: LoginScreen | None = None
         self._complaint = ""  # about the login that was given at the start
 
@@ -298,6 +298,10 @@ class TerminalDesk(App[None]):
     def _deliver(self, call: Callable[[], object]) -> None:
         self.post_message(Call(call))
 
+    def _changed(self) -> None:
+        # Not at once: a handler runs in the context of its event, where Textual does not find its own.
+        self.call_later(self._show)
+
     def _tick(self) -> None:
         self.desk.tick()
         self._show_detail()
@@ -355,6 +359,8 @@ class TerminalDesk(App[None]):
         self._show_detail()
 
     def _show_detail(self) -> None:
+        if not self.is_running:
+            return
         view, sid = self.desk.view, self._highlighted()
         there: list[Offer | Work] = [*view.offers, *view.works]
         it = next((it for it in there if it.sid == sid), None)

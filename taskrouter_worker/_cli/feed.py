@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, Protocol
@@ -12,7 +15,7 @@ from .leaving import Stop, plain, tell
 if TYPE_CHECKING:
     from taskrouter_worker import Disconnect, Reservation, TaskRouterError, Worker
 
-__all__ = ["Face", "JsonLines", "Lines", "brief", "follow", "reason"]
+__all__ = ["Face", "JsonLines", "Lines", "brief", "follow", "in_words", "reason"]
 
 STEPS: Final[
     tuple[Literal["accepted", "wrapup", "rejected", "timeout", "canceled", "rescinded", "completed"], ...]
@@ -118,7 +121,7 @@ class JsonLines:
         self._tell(
             "disconnected",
             cause=str(disconnect.cause),
-            message=disconnect.message,
+            message=in_words(disconnect.message),
             will_reconnect=disconnect.will_reconnect,
         )
 
@@ -144,6 +147,7 @@ class Lines:
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
+        self._told = ""  # why the connection ended
 
     def ready(self, worker: Worker) -> None:
         """See `Face`."""
@@ -163,10 +167,11 @@ class Lines:
 
     def disconnected(self, disconnect: Disconnect) -> None:
         """See `Face`."""
+        self._told = in_words(disconnect.message)
         if disconnect.will_reconnect:
-            self._tell("gone", f"{disconnect.message}; connecting again")
+            self._tell("gone", f"{self._told}; connecting again")
         else:
-            self._tell("left", disconnect.message)
+            self._tell("left", self._told)
 
     def token(self, event: str) -> None:
         """See `Face`."""
@@ -174,7 +179,9 @@ class Lines:
 
     def failed(self, error: TaskRouterError) -> None:
         """See `Face`."""
-        self._tell("error", reason(error))
+        why, told, self._told = reason(error), self._told, ""
+        if why != told:  # the error that ended the connection comes right after its end
+            self._tell("error", why)
 
     def _tell(self, word: str, text: str) -> None:
         _tell_or_leave(f"{datetime.now().astimezone():%H:%M:%S}  {word:<9}  {plain(text)}", self._leave)
@@ -200,7 +207,32 @@ def brief(reservation: Reservation) -> str:
 def reason(error: TaskRouterError) -> str:
     """Its text, and that of what is behind it where that is the program's own."""
     cause = error.__cause__
-    return f"{error}: {cause}" if isinstance(cause, Stop) else str(error)
+    return f"{error}: {cause}" if isinstance(cause, Stop) else in_words(str(error))
+
+
+_CONNECTOR: Final = re.compile(r"^.*: Cannot connect to host (\S+) ssl:\S+ \[(.*)\]$", re.DOTALL)
+"""aiohttp's text, which names a context of TLS for plain HTTP too."""
+
+_CALLS: Final = re.compile(
+    r"(?:Multiple exceptions: )?(?:\[Errno (\d+)\] )?Connect call failed \([^)]*\)"
+    r"(?:, (?:\[Errno \d+\] )?Connect call failed \([^)]*\))*"
+)
+"""asyncio's text: one call for each address of the host."""
+
+
+_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
+
+
+def in_words(message: str) -> str:
+    """A failure's text, without what the libraries below say to programmers."""
+
+    def why(calls: re.Match[str]) -> str:
+        number = int(calls[1] or 0)
+        words = {0: "nothing answers there", errno.ECONNREFUSED: "nothing listens there"}
+        return words.get(number) or os.strerror(number)
+
+    message = _CONNECTOR.sub(r"cannot connect to \1: \2", message)
+    return _NUMBER.sub("", _CALLS.sub(why, message))
 
 
 def _worker(worker: Worker) -> dict[str, object]:

@@ -24,7 +24,7 @@ from taskrouter_worker import (
 )
 
 from .access import add_token_options, first_token
-from .feed import Face, JsonLines, Lines, follow
+from .feed import Face, JsonLines, Lines, follow, reason
 from .leaving import FAILED, LEFT, MISUSED, REFUSED, UNREACHABLE, Stop
 
 if TYPE_CHECKING:
@@ -239,6 +239,13 @@ async def _expiry(worker: Worker, *, renews: bool) -> None:
 
 
 async def _session(worker: Worker, options: argparse.Namespace) -> None:
+    last = ""
+
+    def failed(error: TaskRouterError) -> None:
+        nonlocal last
+        last = f": {reason(error)}"
+
+    worker.on("error", failed)
     try:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(options.connect_timeout):
@@ -247,7 +254,7 @@ async def _session(worker: Worker, options: argparse.Namespace) -> None:
                 await _go_to(worker, options.activity)
             await worker.wait_closed()
     except TimeoutError:
-        raise Stop(UNREACHABLE, f"not connected after {options.connect_timeout:g} s") from None
+        raise Stop(UNREACHABLE, f"not connected after {options.connect_timeout:g} s{last}") from None
     except InvalidTokenError as error:
         raise Stop(REFUSED, str(error)) from None
     except TaskRouterError as error:

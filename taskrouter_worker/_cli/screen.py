@@ -17,7 +17,7 @@ from rich.live import Live
 
 from taskrouter_worker import DisconnectCause, RequestError, SessionState
 
-from .feed import brief, reason
+from .feed import brief, in_words, reason
 from .keyboard import Keyboard
 from .leaving import plain
 from .picture import NOTES, Picture, Row
@@ -54,6 +54,7 @@ class Screen:
         self._leave = leave
         self._news = asyncio.Event()
         self._notes: deque[tuple[str, str]] = deque(maxlen=NOTES)
+        self._told = ""  # why the connection ended
         self._moments: dict[str, float] = {}  # by SID: when an offer ends, or work began; loop time
         self._selected: str | None = None
         self._choices: tuple[Activity, ...] = ()
@@ -124,7 +125,8 @@ class Screen:
     def disconnected(self, disconnect: Disconnect) -> None:
         """See `feed.Face`."""
         is_ours = disconnect.cause is DisconnectCause.CLIENT
-        self._note("disconnected" if is_ours else f"connection lost: {disconnect.message}")
+        self._told = in_words(disconnect.message)
+        self._note("disconnected" if is_ours else f"connection lost: {self._told}")
 
     def token(self, event: str) -> None:
         """See `feed.Face`."""
@@ -132,7 +134,9 @@ class Screen:
 
     def failed(self, error: TaskRouterError) -> None:
         """See `feed.Face`."""
-        self._note(reason(error))
+        why, told, self._told = reason(error), self._told, ""
+        if why != told:  # the error that ended the connection comes right after its end
+            self._note(why)
 
     def _note(self, text: str) -> None:
         if self._notes and self._notes[-1][1] == plain(text):  # each try to connect says the same

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Never, cast
 
 import jwt
 import pytest
 
 from server_stub import StubServer
+from taskrouter_worker import (
+    ConnectionFailedError,
+    Disconnect,
+    DisconnectCause,
+    NetworkError,
+    TaskRouterError,
+    Worker,
+)
 from taskrouter_worker._cli import listening
+from taskrouter_worker._cli.feed import Lines, in_words
 from taskrouter_worker._cli.leaving import MISUSED, Stop
 from taskrouter_worker._cli.program import main
 from tests.cli.programs import PATIENCE, ROOT, environment, started
@@ -142,6 +153,79 @@ def test_what_is_wrong_at_the_start_is_one_line_and_a_status(
     assert hint in err
     assert err.startswith("taskrouter-worker: ")
     assert err.count("\n") == 1
+
+
+REFUSED_TEXT = "GET Workers/WK1 failed: ClientConnectorError: Cannot connect to host 127.0.0.1:1 ssl:default "
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            f"{REFUSED_TEXT}[Connect call failed ('127.0.0.1', 1)]",
+            "cannot connect to 127.0.0.1:1: nothing answers there",
+        ),
+        (
+            "cannot connect to ws://127.0.0.1:1/v1: [Errno 111] Connect call failed ('127.0.0.1', 1)",
+            "cannot connect to ws://127.0.0.1:1/v1: nothing listens there",
+        ),
+        (
+            "cannot connect to ws://localhost:1/v1: Multiple exceptions: [Errno 111] Connect call failed "
+            "('::1', 1, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 1)",
+            "cannot connect to ws://localhost:1/v1: nothing listens there",
+        ),
+        (
+            "cannot connect to ws://nowhere.invalid/v1: [Errno -2] Name or service not known",
+            "cannot connect to ws://nowhere.invalid/v1: Name or service not known",
+        ),
+        ("GET Workers/WK1 was refused: no such worker", "GET Workers/WK1 was refused: no such worker"),
+    ],
+)
+def test_failure_is_told_in_plain_words(message: str, told: str) -> None:
+    assert in_words(message) == told
+
+
+def test_failure_that_ends_the_connection_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(lambda: None)
+    message = f"{REFUSED_TEXT}[Connect call failed ('127.0.0.1', 1)]"
+    for _ in range(2):  # each time anew
+        lines.disconnected(
+            Disconnect(message=message, cause=DisconnectCause.INITIALIZATION_FAILED, will_reconnect=True)
+        )
+        lines.failed(NetworkError(message, method="GET", path="Workers/WK1"))
+    lines.failed(NetworkError(message, method="GET", path="Workers/WK1"))  # a failure of its own
+    told = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
+    why = "cannot connect to 127.0.0.1:1: nothing answers there"
+    assert told == [f"gone       {why}; connecting again"] * 2 + [f"error      {why}"]
+
+
+class Unreachable:
+    """Stands for a worker that does not get a connection, and says why."""
+
+    def __init__(self) -> None:
+        self.tell: Callable[[TaskRouterError], None] = lambda _: None
+
+    def on(self, event: str, handler: Callable[[TaskRouterError], None]) -> None:
+        assert event == "error"
+        self.tell = handler
+
+    async def __aenter__(self) -> Never:
+        for number in (113, 111):
+            self.tell(
+                ConnectionFailedError(f"cannot connect to ws://x: [Errno {number}] Connect call failed ()")
+            )
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def __aexit__(self, *_: object) -> None:
+        raise AssertionError
+
+
+async def test_who_gives_up_connecting_names_the_last_reason() -> None:
+    options = argparse.Namespace(connect_timeout=0.05, activity=None)
+    with pytest.raises(Stop) as stop:
+        await listening._session(cast(Worker, Unreachable()), options)
+    assert str(stop.value) == "not connected after 0.05 s: cannot connect to ws://x: nothing listens there"
 
 
 @pytest.mark.parametrize(("made", "status"), [("refused", 5), ("no activity", 2)])

@@ -29,6 +29,7 @@ from taskrouter_worker import (
     EndedOtherwiseError,
     InvalidTokenError,
     NetworkError,
+    NotConnectedError,
     TaskRouterError,
 )
 from tests.desktop.centre import PATIENCE, Centre, open_centre
@@ -237,6 +238,35 @@ def test_colleagues_and_queues_are_found_without_blocking(centre: Centre) -> Non
             ("Omar", False),
             ("Sample Queue", True),
         ]
+
+
+def test_a_second_look_for_colleagues_gives_up_the_first(centre: Centre) -> None:
+    with logged_in(centre) as model:
+        found: list[Found] = []
+        model.desk.find_targets(lambda _: pytest.fail("this was given up"))
+        model.desk.find_targets(found.append)
+        model.until(lambda _: found)
+        assert [target.name for target in found[0].targets] == ["Omar", "Sample Queue"]
+
+
+def test_a_token_that_may_not_list_colleagues_is_told(centre: Centre) -> None:
+    with logged_in(centre) as model:
+        found: list[Found] = []
+        centre.call(lambda server: setattr(server.faults, "request", lambda _: RequestFault(status=403)))
+        model.desk.find_targets(found.append)
+        model.until(lambda _: found)
+        assert found[0].targets == ()
+        assert isinstance(found[0].error, AuthenticationError)
+
+
+def test_colleagues_are_not_looked_for_after_the_end(centre: Centre) -> None:
+    with logged_in(centre) as model:
+        found: list[Found] = []
+        worker = model.desk._worker
+        assert worker is not None
+        worker.disconnect()
+        model.desk.find_targets(found.append)
+        assert isinstance(found[0].error, NotConnectedError)
 
 
 def test_logging_out_in_the_middle_of_everything_leaves_nothing(centre: Centre) -> None:

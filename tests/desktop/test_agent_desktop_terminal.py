@@ -81,3 +81,21 @@ async def test_a_session_that_ends_leads_back_to_the_login(centre: Centre) -> No
         await until(lambda: isinstance(application.screen, LoginScreen))
         await pilot.pause()
         assert "logged in somewhere else" in str(application.screen.query_one("#status").render())
+
+
+async def test_a_token_that_runs_out_is_asked_for_and_the_session_goes_on(centre: Centre) -> None:
+    from textual.widgets import Input
+
+    from examples.agent_desktop.terminal import LoginScreen, TerminalDesk
+
+    application = TerminalDesk(centre.login(), reconnect_backoff=lambda _: 0.05)
+    async with application.run_test() as pilot:
+        await until(lambda: application.desk.view.agent)
+        await until(lambda: not isinstance(application.screen, LoginScreen))
+        centre.call(lambda server: server.faults.expire_token())
+        await until(lambda: isinstance(application.screen, LoginScreen))
+        await until(lambda: application.screen.query("Input"))
+        application.screen.query_one(Input).value = centre.token(ttl=7_200)
+        await pilot.press("enter")
+        await until(lambda: not isinstance(application.screen, LoginScreen))
+        assert application.desk.view.agent == "Nina"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import Callable, Generator
 from typing import Any
 from unittest import mock
@@ -168,6 +169,92 @@ async def test_an_answer_before_the_end_of_the_request_ends_the_connection() -> 
     assert len(heads) == 2  # the second one came over a connection of its own
 
 
+async def test_the_answer_to_a_cancelled_request_reaches_no_other_one() -> None:
+    """Two requests over one connection at most: the first is cancelled before its answer comes."""
+    came, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if asked["params"] == {"n": 1}:
+            came.set()
+            await go_on.wait()
+        return web.json_response({"payload": asked["params"]["n"]})
+
+    async with http_server(answer) as url:
+        shared = SharedSession(max_connections=1)
+        transport = Transport(url, session=shared)
+        numbered = [Request(method="GET", path="x", params={"n": n}) for n in (1, 2)]
+        first = asyncio.create_task(transport.send(numbered[0], TOKEN))
+        await came.wait()
+        first.cancel()
+        go_on.set()
+        assert await transport.send(numbered[1], TOKEN) == b"2"
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await shared.close()
+
+
+async def test_what_comes_unasked_over_an_idle_connection_is_never_the_answer_to_a_later_request() -> None:
+    """Servers and balancers say 408 to silent connections: the next request must not get that."""
+    unasked = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"payload":2}'
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split()[0]))
+                writer.write(OK)
+
+    shared = SharedSession()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        transport = Transport(f"http://{host}:{port}/v1", session=shared)
+        assert await transport.send(READ, TOKEN) == b"1"
+        connector = shared.get().connector
+        assert connector is not None
+        [[(idle, _)]] = connector._conns.values()
+        writers[0].write(unasked)
+        async with asyncio.timeout(30):
+            while not idle.should_close:
+                await asyncio.sleep(0.001)
+        assert await transport.send(READ, TOKEN) == b"1"
+        assert len(writers) == 2  # over a new connection
+        await shared.close()
+        for writer in writers:
+            writer.close()
+
+
+@pytest.mark.parametrize("by_session", [False, True], ids=["short way", "aiohttp's own"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+async def test_an_answer_beyond_all_measure_is_not_held_in_memory(
+    by_session: bool, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskrouter_worker._door.MAX_ANSWER", 1_000_000)
+    if by_session:
+        monkeypatch.setattr(aiohttp, "ClientRequest", None)
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        if not packed:
+            return web.Response(body=b" " * 5_000_000)
+        body = gzip.compress(b" " * 5_000_000)  # a thousandth of it
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async with http_server(answer) as url:
+        transport = Transport(url)
+        with pytest.raises(NetworkError, match="longer than 1000000 bytes"):
+            await transport.send(READ, TOKEN)
+        await transport.close()
+
+
+async def test_preliminary_answers_without_end_are_given_up_in_time() -> None:
+    flood = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000
+    with pytest.raises(RequestTimeoutError):
+        await asked(flood, keep_open=True, timeout=0.5)
+
+
 @pytest.mark.parametrize("version", ["1\r\nX-Mine: 1", "1\n", "\0"])
 async def test_a_version_cannot_add_a_header(version: str) -> None:
     async with raw_server(OK) as (address, heads):
@@ -203,8 +290,9 @@ def _without_params(*_: object, **__: object) -> Any:
         (aiohttp, "ClientRequest", None),
         (aiohttp.TCPConnector, "connect", _without_connect),
         (ResponseHandler, "set_response_params", _without_params),
+        (ResponseHandler, "should_close", property(_without_params)),
     ],
-    ids=["request", "connector", "protocol"],
+    ids=["request", "connector", "protocol", "protocol's state"],
 )
 async def test_an_aiohttp_with_another_inside_is_used_the_long_way(
     monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, other: Callable[..., Any] | None

@@ -18,6 +18,7 @@ from taskrouter_worker import (
     SessionDisplacedError,
     SessionState,
     SignalingError,
+    TaskRouterError,
 )
 from taskrouter_worker._requests import Request
 from taskrouter_worker._session import MAX_HELD, full_jitter
@@ -460,6 +461,46 @@ async def test_five_connections_in_a_row_without_init_are_final() -> None:
     with pytest.raises(SignalingError, match=r"5 connections .*go away"):
         await entering
     assert len(peer.openings) == 5
+
+
+@pytest.mark.parametrize("code", [4401, 4403, 4409])
+@virtual_time
+async def test_the_error_after_a_final_close_code_ends_the_session(code: int) -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    errors: list[TaskRouterError] = []
+    worker.on("error", errors.append)
+    async with worker:
+        peer.close(code, "the reason")
+        with pytest.raises(TaskRouterError) as caught:
+            await worker.wait_closed()
+    assert errors == [caught.value]
+    assert caught.value.ends_session
+
+
+@virtual_time
+async def test_only_the_error_that_ends_a_session_says_so_also_where_no_websocket_was_open() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    told: list[object] = []
+    worker.on("disconnected", lambda d: told.append(d.will_reconnect))
+    worker.on("error", lambda e: told.append((type(e), e.ends_session)))
+    async with worker:
+        peer.refuse(ConnectionFailedError("nobody there"), ConnectionFailedError("refused", status=401))
+        peer.close(1011, "a deploy")
+        with pytest.raises(InvalidTokenError):
+            await worker.wait_closed()
+    assert told == [True, (ConnectionFailedError, False), (InvalidTokenError, True)]
+
+
+@virtual_time
+async def test_an_end_that_was_asked_for_is_no_error() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    log = heard(worker)
+    async with worker:
+        pass
+    assert log == ["ready", "disconnected client and stays away"]
 
 
 @virtual_time

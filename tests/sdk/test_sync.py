@@ -44,10 +44,13 @@ from taskrouter_worker.sync import (
     SyncReservation,
     SyncTask,
     SyncTransfers,
+    SyncWorkspace,
+    SyncWorkspaceReader,
 )
 from taskrouter_worker.task import Task
 from taskrouter_worker.transfer import OutgoingTransfer, Transfers
 from taskrouter_worker.worker import Worker
+from taskrouter_worker.workspace import Workspace, WorkspaceReader
 from tests.sdk.office import RestOffice
 
 PATIENCE = 30.0
@@ -560,6 +563,18 @@ def test_a_displaced_session_tells_why_it_ended(office: RestOffice) -> None:
         first.wait_closed(PATIENCE)
 
 
+def test_an_error_event_tells_that_the_session_has_ended_for_good(office: RestOffice) -> None:
+    token = office.token(office.hire())
+    worker = SyncWorker(token, **office.options())
+    ends: list[TaskRouterError] = []
+    worker.on("error", lambda error: ends.append(error) if error.ends_session else None)
+    with worker, SyncWorker(token, close_existing_sessions=True, **office.options()):
+        process_until(worker, lambda: ends)
+        with pytest.raises(SessionDisplacedError) as caught:
+            worker.wait_closed(PATIENCE)
+    assert ends == [caught.value]
+
+
 def test_a_new_token_is_announced(office: RestOffice) -> None:
     with worker_of(office) as worker:
         told: list[str] = []
@@ -629,6 +644,8 @@ PAIRS = [
     (Channel, SyncChannel),
     (OutgoingTransfer, SyncOutgoingTransfer),
     (Transfers, SyncTransfers),
+    (WorkspaceReader, SyncWorkspaceReader),
+    (Workspace, SyncWorkspace),
 ]
 
 

@@ -304,6 +304,25 @@ async def test_reservation_is_accepted_on_behalf_of_its_worker(caller: Caller) -
         assert (found, json.loads(text)["reservation_status"]) == (200, status)
 
 
+async def test_worker_is_created_as_over_the_rest_api(caller: Caller) -> None:
+    server = caller.server
+    workspace = server.account.workspaces[server.workspace_sid]
+    path = f"{API}/v1/Workspaces/{server.workspace_sid}/Workers"
+    form = {"FriendlyName": "Nina", "Attributes": '{"level": 3}'}
+    assert (await caller.ask("POST", path, data=form))[0] == 401
+    await caller.enter()
+    foreign = {"Origin": "https://elsewhere.example"}
+    assert (await caller.ask("POST", path, data=form, headers=foreign))[0] == 403
+    assert (await caller.ask("POST", path, data=form, headers={HEADER: "1"}))[0] == 401
+    assert not workspace.workers
+    assert (await caller.ask("POST", path, data={**form, "Attributes": "[1]"}))[0] == 400
+    status, text = await caller.ask("POST", path, data=form)
+    assert (status, json.loads(text)["friendly_name"]) == (201, "Nina")
+    [nina] = workspace.workers.values()
+    assert nina.parsed_attributes == {"level": 3}
+    assert (await caller.ask("POST", path, data=form))[0] == 400  # the name is taken
+
+
 # --- Time ---------------------------------------------------------------------------------------
 
 

@@ -160,6 +160,8 @@ def test_example_is_routed_as_its_names_say() -> None:
     )
     assert found["cards"].priority == 100
     assert [r.worker.friendly_name for r in found["loans"].live_reservations] == ["nina"]
+    # Whoever looks around in it first must not find everybody timed out and away.
+    assert [workflow.task_reservation_timeout for workflow in workspace.workflows.values()] == [600]
     complaint = found["complaint"]
     assert complaint.queue is not None
     assert complaint.queue.friendly_name == "Supervisors"

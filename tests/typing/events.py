@@ -18,10 +18,16 @@ from taskrouter_worker import (
     Supervisor,
     SyncSupervisor,
     SyncWorker,
+    SyncWorkspace,
+    SyncWorkspaceReader,
     Task,
+    TaskInfo,
+    TaskQueue,
     TaskRouterError,
     Worker,
+    WorkerInfo,
     WorkerPool,
+    WorkspaceReader,
 )
 from taskrouter_worker.sync import (
     BlockingStream,
@@ -246,6 +252,31 @@ def of_sync(worker: SyncWorker, supervisor: SyncSupervisor) -> None:
     SyncWorker("token", deliver=5)  # type: ignore[arg-type]
     SyncWorker("token", request_timeout="long")  # type: ignore[arg-type]
     SyncWorker("token", ebServer="http://127.0.0.1")  # type: ignore[call-arg]
+
+
+# Workspaces
+
+
+async def of_workspaces(worker: Worker, beside: SyncWorker, alone: SyncWorkspace) -> None:
+    assert_type(worker.workspace, WorkspaceReader)
+    assert_type(await worker.workspace.fetch_workers_info(limit=3), dict[str, WorkerInfo])
+    assert_type(beside.workspace, SyncWorkspaceReader)
+    assert_type(beside.workspace.fetch_workers(activity_name="Available"), dict[str, WorkerInfo])
+    assert_type(beside.workspace.fetch_task_queue("WQ1"), TaskQueue)
+    assert_type(
+        beside.submit(beside.workspace.fetch_task_queues, worker_sid="WK1"), Future[dict[str, TaskQueue]]
+    )
+    assert_type(alone.fetch_worker_info("WK1"), WorkerInfo)
+    assert_type(alone.submit(alone.fetch_task, "WT1"), Future[TaskInfo])
+
+    alone.fetch_workers_info(ordering="Name:asc")  # type: ignore[arg-type]
+    alone.fetch_task_queues(friendlyName="Cards")  # type: ignore[call-arg]
+    alone.submit(alone.fetch_task)  # type: ignore[call-arg]
+    SyncWorkspace("token", http_session=None)  # type: ignore[call-arg]
+
+
+def of_ends(error: TaskRouterError) -> None:
+    assert_type(error.ends_session, bool)
 
 
 # The pool
