@@ -85,7 +85,7 @@ class StatisticsMachine(Commands):
 
 
 StatisticsMachine.TestCase.settings = settings(
-    max_examples=examples(100),
+    max_examples=examples(40),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -83,8 +83,8 @@ async def test_worker_that_has_the_task_is_success(waiting: tuple[Desk, Any, Any
         ({"TASKROUTER_STUB_AUTH_TOKEN": ""}, 2, "TASKROUTER_STUB_AUTH_TOKEN"),
         ({"TASKROUTER_STUB_URL": "nonsense"}, 2, "--url"),
         ({"TASKROUTER_STUB_URL": "http://127.0.0.1:1"}, 3, "no server answers"),
-        ({"TASKROUTER_STUB_WORKSPACE_SID": "WS" + "0" * 32}, 4, "knows no task"),
-        ({"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "Authenticate"),
+        ({"TASKROUTER_STUB_WORKSPACE_SID": "WS" + "0" * 32}, 4, "no workspace of the server has task"),
+        ({"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "refused the credentials"),
     ],
 )
 async def test_what_went_wrong_is_one_line_and_a_status(

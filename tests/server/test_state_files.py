@@ -525,7 +525,7 @@ async def test_command_line_drives_a_running_server(open_desk: Open, tmp_path: P
         (("reset",), {"TASKROUTER_STUB_URL": "http://127.0.0.1:1"}, 3, "no server answers"),
         (("reset", "--workspace", "WS" + "0" * 32), {}, 4, "knows no"),
         (("snapshot", "restore", "none"), {}, 4, "knows no snapshot none"),
-        (("reset",), {"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "Authenticate"),
+        (("reset",), {"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "refused the credentials"),
     ],
 )
 async def test_what_went_wrong_is_one_line_and_a_status(
