@@ -10,7 +10,7 @@ value. What depends on the machine is the absolute figure; ratios travel better.
 For the documentation's figures and chart, on a machine that has nothing else to do:
 
     ulimit -n 20000
-    python -m benchmarks.suite --long --json build/bench.json
+    python -m benchmarks.suite --workers 15000 --json build/bench.json    # or --long: an hour
     python -m benchmarks.chart build/bench.json
     python -m benchmarks.stages_server --json build/stages.json
     python -m benchmarks.stages_server --sqlite --json build/stages-sqlite.json
@@ -281,7 +281,7 @@ def client_row(row: Row, *, long: bool, repeats: int, console: Console) -> Resul
             found = one_run(client, {**task, **row.changes.get(client, {})})
             for name, values in figures[client].items():
                 values.append(found[name])
-    result = Result(row.name, row.title, dict(row.figures), figures)
+    result = Result(row.name, f"{row.title} (settle_ms 0)", dict(row.figures), figures)
     result.judge(row.goals)
     return result
 
@@ -305,16 +305,15 @@ def import_row(repeats: int) -> Result:
     return result
 
 
-def server_rows(*, long: bool, repeats: int, console: Console) -> list[Result]:
+def server_rows(*, workers: int, long: bool, repeats: int, console: Console) -> list[Result]:
     """The local server."""
-    workers = "15000" if long else "3000"
     seconds = "30" if long else "10"
     loads: tuple[tuple[str, str, int, Sequence[str]], ...] = (
         (
             "many",
-            f"server: {workers} workers connected, 200 tasks/s (settle_ms 0)",
+            f"server: {workers:,} workers connected, 200 tasks/s (settle_ms 0)",
             1,
-            ["many", "--workers", workers, "--idle", seconds, "--tasks", "4000" if long else "1000"],
+            ["many", "--workers", str(workers), "--idle", seconds, "--tasks", "4000" if long else "1000"],
         ),
         ("cycles", "server: whole cycles, state in memory (settle_ms 0)", repeats, ["cycles"]),
         (
@@ -387,10 +386,20 @@ def show(results: Sequence[Result], console: Console) -> None:
 def main() -> int:
     """The command line."""
     names = [row.name for row in CLIENT_ROWS] + ["import", "server"]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.suite", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.suite",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--long", action="store_true", help="more of everything: an hour instead of minutes")
     add("--repeats", type=int, metavar="N", help="turns of each client (default 5)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="that the server holds (default 3000; 15000 in the long form)",
+    )
     add("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     add("--json", type=Path, metavar="FILE", help="write everything there")
     options = parser.parse_args()
@@ -411,11 +420,16 @@ def main() -> int:
         if "import" in options.only:
             results.append(import_row(repeats))
         if "server" in options.only:
-            results += server_rows(long=options.long, repeats=repeats, console=console)
+            results += server_rows(
+                workers=options.workers or (15_000 if options.long else 3_000),
+                long=options.long,
+                repeats=repeats,
+                console=console,
+            )
     finally:
         show(results, console)  # what was measured until then, if something fails
     if options.json is not None:
-        command = "python -m benchmarks.suite" + (" --long" if options.long else "")
+        command = " ".join(["python -m benchmarks.suite", *sys.argv[1:]])
         report = {"machine": facts, "command": command, "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
