@@ -75,43 +75,59 @@ const options = (items, chosen) => items.map(([value, text]) => h("option", { va
 export const field = (label, control, hint) =>
   h("label", { class: "field" }, h("span", { class: "label", text: label }), control, hint && h("span", { class: "hint", text: hint }));
 
+/**
+ * A box for attributes that must be a JSON object, and the place where it is said what is wrong with them.
+ * That takes its room from the box: nothing else in the dialog moves when it comes or goes.
+ */
+function attributesBox({ value, example, send, create }) {
+  const text = h("textarea", { spellcheck: "false", class: "code", value, aria: { label: "Attributes", describedby: "attributes-problem" } });
+  const problem = h("p", { class: "problem", id: "attributes-problem", role: "status" });
+  const say = (message) => setText(problem, message);
+  const check = () => {
+    let wrong = "";
+    try {
+      const given = JSON.parse(text.value.trim() || "{}");
+      if (given === null || typeof given !== "object" || Array.isArray(given)) wrong = `Expected a JSON object, such as ${example}.`;
+    } catch (error) {
+      wrong = `This is not JSON: ${error.message}`;
+    }
+    say(wrong);
+    text.setAttribute("aria-invalid", String(Boolean(wrong)));
+    send.disabled = Boolean(wrong);
+    return !wrong;
+  };
+  text.addEventListener("input", check);
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) create();
+  });
+  return { element: h("div", { class: "field" }, h("span", { class: "label", text: "Attributes", aria: { hidden: "true" } }), h("div", { class: "told-box" }, text, problem)), text, check, say, json: () => text.value.trim() || "{}" };
+}
+
+const ends = (close, send) =>
+  h("div", { class: "actions" }, h("span", { class: "hint grow", text: "Ctrl-Enter creates it" }), button("Close", () => close(null)), send);
+
 /** The dialog that makes a task. */
 export function createTask() {
   const last = lastTask();
   return dialog({ title: "New task", wide: true }, (close) => {
-    const attributes = h("textarea", { rows: "7", spellcheck: "false", class: "code", value: last.attributes ?? '{\n  "topic": "cards"\n}', aria: { label: "Attributes", describedby: "attributes-problem" } });
-    const problem = h("p", { class: "problem", id: "attributes-problem", role: "status" });
+    const send = button("Create", create, { class: "button primary" });
+    const attributes = attributesBox({ value: last.attributes ?? '{\n  "topic": "cards"\n}', example: '{"topic": "cards"}', send, create });
     const workflow = h("select", {}, options([...store.workflows.values()].map((each) => [each.sid, each.name]), last.workflow));
     const channel = h("select", {}, options([...store.channels.values()].map((each) => [each.unique, each.name]), last.channel ?? "default"));
     const priority = h("input", { type: "number", min: "0", step: "1", value: last.priority ?? "0", inputmode: "numeric" });
     const timeout = h("input", { type: "number", min: "1", step: "1", value: last.timeout ?? "86400", inputmode: "numeric" });
     const again = h("input", { type: "number", min: "1", max: "100", value: "1", inputmode: "numeric" });
-    const send = button("Create", create, { class: "button primary" });
-
-    function check() {
-      let text = "";
-      try {
-        const value = JSON.parse(attributes.value || "{}");
-        if (value === null || typeof value !== "object" || Array.isArray(value)) text = "Expected a JSON object, such as {\"topic\": \"cards\"}.";
-      } catch (error) {
-        text = `This is not JSON: ${error.message}`;
-      }
-      setText(problem, text);
-      attributes.setAttribute("aria-invalid", String(Boolean(text)));
-      send.disabled = Boolean(text);
-      return !text;
-    }
 
     async function create() {
-      if (!check()) return;
+      if (send.disabled || !attributes.check()) return;
       const fields = {
-        Attributes: attributes.value || "{}",
+        Attributes: attributes.json(),
         WorkflowSid: workflow.value,
         TaskChannel: channel.value,
         Priority: priority.value,
         Timeout: timeout.value,
       };
-      sessionStorage.setItem(KEPT, JSON.stringify({ attributes: attributes.value, workflow: workflow.value, channel: channel.value, priority: priority.value, timeout: timeout.value }));
+      sessionStorage.setItem(KEPT, JSON.stringify({ attributes: attributes.text.value, workflow: workflow.value, channel: channel.value, priority: priority.value, timeout: timeout.value }));
       send.disabled = true;
       const times = Math.min(100, Math.max(1, Number(again.value) || 1));
       try {
@@ -120,21 +136,61 @@ export function createTask() {
         notice(times === 1 ? "The task is created" : `${times} tasks are created`);
         close(made.sid);
       } catch (error) {
-        setText(problem, error.message);
+        attributes.say(error.message);
         send.disabled = false;
       }
     }
 
-    attributes.addEventListener("input", check);
-    attributes.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) create();
-    });
-    queueMicrotask(() => attributes.focus());
+    queueMicrotask(() => attributes.text.focus());
     return [
-      field("Attributes", attributes),
-      problem,
+      attributes.element,
       h("div", { class: "fields" }, field("Workflow", workflow), field("Channel", channel), field("Priority", priority), field("Timeout, seconds", timeout), field("How many", again)),
-      h("div", { class: "actions" }, h("span", { class: "hint grow", text: "Ctrl-Enter creates it" }), button("Close", () => close(null)), send),
+      ends(close, send),
+    ];
+  });
+}
+
+/** The dialog that makes a worker. */
+export function createWorker() {
+  return dialog({ title: "New worker", wide: true }, (close) => {
+    const send = button("Create", create, { class: "button primary" });
+    const activities = [...store.activities.values()];
+    const name = h("input", { type: "text", spellcheck: "false", autocomplete: "off", placeholder: "nina", "aria-required": "true" });
+    // Whoever makes one here wants to see it work: in an activity in which it is offered tasks.
+    const activity = h("select", {}, options(activities.map((each) => [each.sid, each.name]), activities.find((each) => each.available)?.sid));
+    const attributes = attributesBox({ value: "", example: '{"skills": ["cards"]}', send, create });
+    attributes.text.placeholder = '{"skills": ["cards"]}, or nothing';
+
+    async function create() {
+      if (send.disabled || !attributes.check()) return;
+      const given = name.value.trim();
+      name.setAttribute("aria-invalid", String(!given));
+      if (!given) {
+        attributes.say("A worker needs a name.");
+        name.focus();
+        return;
+      }
+      send.disabled = true;
+      try {
+        const made = await rest.post(store.workspace, "Workers", { FriendlyName: given, ActivitySid: activity.value, Attributes: attributes.json() });
+        notice(`${made.friendly_name} is created`);
+        close(made.sid);
+      } catch (error) {
+        attributes.say(error.message);
+        send.disabled = false;
+      }
+    }
+
+    name.addEventListener("input", () => {
+      name.removeAttribute("aria-invalid");
+      attributes.check();
+    });
+    name.addEventListener("keydown", (event) => event.key === "Enter" && create());
+    queueMicrotask(() => name.focus());
+    return [
+      h("div", { class: "fields pair" }, field("Name", name), field("Activity", activity)),
+      attributes.element,
+      ends(close, send),
     ];
   });
 }

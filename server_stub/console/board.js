@@ -1,6 +1,6 @@
 // The board: how the workspace is, at a glance.
 
-import { createTask, reservationButtons } from "./acts.js";
+import { createTask, createWorker, reservationButtons } from "./acts.js";
 import { copy } from "./dialogs.js";
 import { button, h, setClass, setCut, setHidden, setText } from "./dom.js";
 import { attributesLine, countdown, duration, number } from "./format.js";
@@ -10,15 +10,22 @@ import { isOpen, store } from "./store.js";
 const QUEUES = 60;
 const LINES = 8;
 
+/** A command's words: a line ends between them, not at the hyphens in them. */
+const words = (command) => command.split(" ").flatMap((word, index) => [index > 0 && " ", h("span", { class: "word", text: word })]);
+
 /** Something to do where there is nothing to see, with a command to copy. */
 export function nothing(title, text, command, ...more) {
   return [
     h("h3", { text: title }),
     h("p", { class: "muted", text }),
-    command && h("div", { class: "command" }, h("code", { text: command }), button("Copy the command", () => copy(command, "Command copied"), { only: true, symbol: "copy", class: "button icon-only small" })),
+    command && h("div", { class: "command" }, h("code", {}, words(command)), button("Copy the command", () => copy(command, "Command copied"), { only: true, symbol: "copy", class: "button icon-only small" })),
     more,
   ];
 }
+
+/** What is said where there is no worker. */
+export const noWorkers = () =>
+  nothing("No workers yet", "Create one here, in a seed file, over the REST API, or from a terminal:", "taskrouter-stub worker create nina --activity Available", button("New worker", createWorker, { class: "button primary", symbol: "plus" }));
 
 /** Rows that are made once and then written into. */
 function pool(parent, make) {
@@ -80,7 +87,7 @@ export class Board {
     });
     this.noOffers = h("div", { class: "empty small", hidden: true });
     this.noWaiting = h("div", { class: "empty small", hidden: true });
-    this.noWorkers = h("div", { class: "empty small", hidden: true }, nothing("No workers yet", "Workers come from a seed file, over the REST API, or from a terminal:", "taskrouter-stub worker create nina --activity Available"));
+    this.noWorkers = h("div", { class: "empty small", hidden: true }, noWorkers());
     const card = (title, ...content) => h("section", { class: "card" }, h("h2", { text: title }), content);
     this.element = h(
       "div",

@@ -39,7 +39,8 @@ export class Faults {
   constructor() {
     this.title = "Faults";
     this.kind = "faults";
-    this.tools = [button("Remove all", () => this.clear())];
+    this.removeAll = button("Remove all", () => this.clear(), { disabled: true });
+    this.tools = [this.removeAll];
     this.rule = h("select", { on: { change: () => this.shape() } }, RULES.map(([value, text]) => h("option", { value, text })));
     const text = (placeholder, props = {}) => h("input", { type: "text", placeholder, spellcheck: "false", autocomplete: "off", ...props });
     this.worker = text("every worker", { list: "worker-names" });
@@ -52,7 +53,7 @@ export class Faults {
     this.share = amount("all of them", { min: "1", max: "100" });
     this.seconds = amount("", { value: "2", step: "any" });
     this.status = amount("", { value: "503", min: "400", max: "599" });
-    this.problem = h("p", { class: "problem", role: "status" });
+    this.problem = h("p", { class: "problem grow", role: "status" });
     this.extra = { event: field("Frames", this.event), path: field("Path", this.path), method: field("Method", this.method), delay: field("Seconds", this.seconds), status: field("HTTP status", this.status) };
     this.target = text("every worker", { list: "worker-names", aria: { label: "Whose sessions" } });
     this.rules = h("ul", { class: "plain cards" });
@@ -63,7 +64,7 @@ export class Faults {
       this.names,
       h("section", { class: "card" }, h("h2", { text: "New rule" }), h("p", { class: "muted", text: "It stands until it is used up or removed, and is for the clients: the console itself is spared." }),
         h("div", { class: "fields" }, field("What happens", this.rule), field("To whom", this.worker), Object.values(this.extra), field("How often", this.times), field("Share, percent", this.share)),
-        this.problem, h("div", { class: "actions start" }, button("Add the rule", () => this.add(), { class: "button primary", symbol: "plus" }))),
+        h("div", { class: "actions start top" }, button("Add the rule", () => this.add(), { class: "button primary", symbol: "plus" }), this.problem)),
       h("section", { class: "card" }, h("h2", { text: "At once" }), h("p", { class: "muted", text: "Done to the connections that are there now." }),
         h("div", { class: "fields" }, field("To whom", this.target)), h("div", { class: "actions start wrap" }, ACTIONS.map(([action, label]) => button(label, () => this.act(action, label))))),
       h("section", { class: "card" }, h("h2", { text: "Rules" }), this.rules),
@@ -146,6 +147,7 @@ export class Faults {
     if (key === this.key) return;
     this.key = key;
     const standing = rules.filter((each) => !each.finished);
+    this.removeAll.disabled = !standing.length;
     this.rules.replaceChildren(...(standing.length
       ? standing.map((each) => h("li", { class: "card-row" }, h("div", { class: "grow stack" }, h("strong", { text: RULES.find(([value]) => value === each.rule.fault)?.[1] ?? each.rule.fault }), h("span", { class: "muted wrap", text: this.about(each.rule) })), h("span", { class: "number", text: `${each.hits} of ${each.matched}`, title: "hits, of those that matched" }), button("Remove", () => attempt(() => local.remove(store.workspace, `faults/${each.id}`), "The rule is gone").then(() => this.load()), { class: "button small" })))
       : [h("li", { class: "empty small" }, nothing("No faults", "Everything works as it should. Add a rule above, or in a test with server.faults.").filter(Boolean))]));

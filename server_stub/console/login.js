@@ -7,7 +7,7 @@ import { field } from "./acts.js";
 export function login(problem, entered) {
   const user = h("input", { type: "text", autocomplete: "username", spellcheck: "false", placeholder: "AC…" });
   const password = h("input", { type: "password", autocomplete: "current-password" });
-  const said = h("p", { class: "problem", role: "alert", text: problem ?? "" });
+  const said = h("p", { class: "problem grow", role: "alert", text: problem ?? "" });
   const enter = async (event) => {
     event?.preventDefault();
     try {
@@ -28,8 +28,7 @@ export function login(problem, entered) {
       h("p", { class: "muted", text: "Or use the server's credentials. They were printed beside the link, or given as TASKROUTER_STUB_ACCOUNT_SID and TASKROUTER_STUB_AUTH_TOKEN." }),
       field("Account SID", user),
       field("Auth token", password),
-      said,
-      h("div", { class: "actions" }, button("Enter", () => {}, { type: "submit", class: "button primary" })),
+      h("div", { class: "actions top" }, said, button("Enter", () => {}, { type: "submit", class: "button primary" })),
     ),
   );
 }

@@ -1,6 +1,6 @@
 // The page: who is let in, what is shown, and which key does what.
 
-import { createTask, setActivity, setReservation } from "./acts.js";
+import { createTask, createWorker, setActivity, setReservation } from "./acts.js";
 import { session, whenLoggedOut } from "./api.js";
 import { Board } from "./board.js";
 import { Details } from "./details.js";
@@ -231,6 +231,7 @@ class Page {
     ];
     return [
       { text: "New task", keys: "n", run: createTask },
+      { text: "New worker", run: createWorker },
       ...activities,
       ...views,
       ...time,

@@ -1,7 +1,7 @@
 // The lists: tasks, workers and reservations.
 
-import { createTask, reservationButtons } from "./acts.js";
-import { nothing } from "./board.js";
+import { createTask, createWorker, reservationButtons } from "./acts.js";
+import { noWorkers, nothing } from "./board.js";
 import { button, h, setClass, setCut, setText } from "./dom.js";
 import { attributesLine, countdown, duration, number, shortSid } from "./format.js";
 import { VirtualList } from "./list.js";
@@ -189,7 +189,7 @@ export class Workers extends ListView {
     });
     super({ title: "Workers", kind: "workers", list, filters: [["all", "All"], ["available", "Available"], ["busy", "Busy"], ["connected", "Connected"], ["away", "Unavailable"]] });
     this.order = (a, b) => byName(a.name, b.name);
-    this.tools = [];
+    this.tools = [button("New worker", createWorker, { class: "button primary", symbol: "plus" })];
   }
 
   all = () => store.workers.values();
@@ -205,7 +205,7 @@ export class Workers extends ListView {
 
   nothing = () =>
     this.filter === "all"
-      ? nothing("No workers yet", "Workers come from a seed file, over the REST API, or from a terminal:", "taskrouter-stub worker create nina --activity Available")
+      ? noWorkers()
       : nothing("None", { available: "Nobody is in an available activity. Open a worker to change its activity.", busy: "Nobody has work now.", connected: "No worker is connected. A terminal becomes one with a token:", away: "Everybody is available." }[this.filter], this.filter === "connected" ? 'eval "$(taskrouter-stub token NAME --env)"; taskrouter-worker listen' : undefined);
 }
 

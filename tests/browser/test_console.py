@@ -356,7 +356,7 @@ async def test_worker_is_created_where_there_is_none_and_is_offered_work(visit: 
         visitor.ignored += ["400", "409"]
         await dialog.get_by_label("Name").fill("nina")
         await dialog.get_by_label("Name").press("Enter")
-        await visitor.sees("nina", within="dialog .problem")  # the server's own words: the name is taken
+        await visitor.sees("already exists", within="dialog .problem")
         await dialog.get_by_label("Name").fill("omar")
         await dialog.get_by_label("Activity").select_option(label="Offline")
         await create.click()  # without attributes
@@ -371,7 +371,8 @@ async def test_nothing_moves_when_a_dialog_says_what_is_wrong(visit: Visit, view
     visitor = await visit(size=(360, 740))
     await visitor.go(view)
     await visitor.page.get_by_role("button", name=opener).click()
-    where = """() => JSON.stringify([...document.querySelectorAll("dialog, dialog :is(button, input, select)")]
+    where = """() => JSON.stringify(
+        [...document.querySelectorAll("dialog, dialog :is(button, input, select)")]
         .map((node) => node.getBoundingClientRect()))"""
     before = await visitor.value(where)
     assert await visitor.value("() => document.querySelector('dialog .problem').offsetHeight") == 0

@@ -23,7 +23,6 @@ from taskrouter_worker import (
     DisconnectCause,
     NetworkError,
     TaskRouterError,
-    Worker,
 )
 from taskrouter_worker._cli import listening
 from taskrouter_worker._cli.feed import Lines, in_words
@@ -170,9 +169,9 @@ REFUSED_TEXT = "GET Workers/WK1 failed: ClientConnectorError: Cannot connect to 
             "cannot connect to ws://127.0.0.1:1/v1: nothing listens there",
         ),
         (
-            "cannot connect to ws://localhost:1/v1: Multiple exceptions: [Errno 111] Connect call failed "
-            "('::1', 1, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 1)",
-            "cannot connect to ws://localhost:1/v1: nothing listens there",
+            "cannot connect to ws://x: Multiple exceptions: "
+            + ", ".join(["[Errno 111] Connect call failed ('::1', 1, 0, 0)"] * 2),
+            "cannot connect to ws://x: nothing listens there",
         ),
         (
             "cannot connect to ws://nowhere.invalid/v1: [Errno -2] Name or service not known",
@@ -224,7 +223,7 @@ class Unreachable:
 async def test_who_gives_up_connecting_names_the_last_reason() -> None:
     options = argparse.Namespace(connect_timeout=0.05, activity=None)
     with pytest.raises(Stop) as stop:
-        await listening._session(cast(Worker, Unreachable()), options)
+        await listening._session(cast("Any", Unreachable()), options)
     assert str(stop.value) == "not connected after 0.05 s: cannot connect to ws://x: nothing listens there"
 
 
