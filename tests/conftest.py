@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,12 @@ def has_a_loop(test: Any) -> bool:  # Any: which fixtures a test has, only pytes
         return True
     functions = [found[-1].func for found in test._fixtureinfo.name2fixturedefs.values()]
     return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in functions)
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end the programs that tests start: who was started in a shell's background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

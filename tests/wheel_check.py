@@ -240,6 +240,9 @@ def readme_example() -> str:
 
 
 def main() -> None:
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background ignores it, and what is started too
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
         wheel = build(here)
