@@ -207,7 +207,9 @@ def test_keys_mean_the_card_with_the_focus(desk: AgentDesk, centre: Centre) -> N
 
     with_task(desk, centre, title="First")
     second = with_task(desk, centre, title="Second")
+    desk.until(desk.works[1].isVisible)  # a card takes the focus once it is laid out
     desk.works[1].setFocus()
+    assert desk.works[1].hasFocus()
     desk.key(Qt.Key.Key_D, ctrl=True)
     desk.until(lambda: len(desk.works) == 1)
     assert centre.status(second) == "completed"
