@@ -712,11 +712,11 @@ class Sessions:
 
     async def _end_tasks(self, session: Session) -> None:
         """See the closing handshake through if there is one; otherwise there is nobody to write to."""
-        if session.closing is None and session.writer is not None:
-            session.writer.cancel()
-        tasks = [task for task in (session.writer, session.closer) if task is not None]
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        if session.closer is not None:
+            await asyncio.gather(session.closer, return_exceptions=True)
+        if (writer := session.writer) is not None:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
 
     # --- Writing ------------------------------------------------------------------------------
 
