@@ -536,7 +536,7 @@ class StubServer:
             ValueError: `until` lies in the past of the clock.
             NotFound: there is no such workspace.
         """
-        self._runtime.advance(self.account.workspace(workspace_sid), clock, until)
+        self._runtime.advance([self.account.workspace(workspace_sid)], clock, until)
 
     async def delivered(self, workspace_sid: str, *, timeout: float) -> None:
         """Wait until every client of a workspace has read all that was pushed to it until now.

@@ -305,7 +305,7 @@ class Console:
         if standing is not None:
             if action != "advance":
                 raise ApiError(409, "The time of this workspace stands still: only advance moves it")
-            self._runtime.advance(workspace, standing, standing.now() + _seconds(body.get("seconds")))
+            self._runtime.advance([workspace], standing, standing.now() + _seconds(body.get("seconds")))
             return
         if clock is None:
             raise ApiError(
@@ -313,11 +313,10 @@ class Console:
                 "This server keeps the machine's time. Start it with `taskrouter-stub serve`, whose clock "
                 "can be stopped, or give the workspace a StandingClock",
             )
-        if action == "advance":
-            advance_all(self._runtime, clock, _seconds(body.get("seconds")))
-            return
         others = [ws for ws in self._runtime.account.workspaces.values() if ws.sid not in self._standing]
-        if action == "stop":
+        if action == "advance":
+            advance_all(self._runtime, others, clock, _seconds(body.get("seconds")))
+        elif action == "stop":
             clock.stop()
             for each in others:
                 self._runtime.stand_still(each)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskrouter_worker.clock import Clock
 
-from .runtime import InternalError, Runtime
+from .domain.workspace import Workspace
+from .runtime import Runtime
 
 __all__ = ["LONGEST_STEP", "HandClock", "advance_all"]
 
@@ -57,8 +60,14 @@ class HandClock:
             self._stands_at = moment
 
 
-def advance_all(runtime: Runtime, clock: HandClock, seconds: float) -> None:
-    """Move the time of every workspace on; each deadline on the way comes at exactly its own moment.
+def advance_all(runtime: Runtime, workspaces: Iterable[Workspace], clock: HandClock, seconds: float) -> None:
+    """Move the time of these workspaces on; each deadline on the way comes at exactly its own moment.
+
+    Args:
+        runtime: carries out the deadlines.
+        workspaces: all whose time is this clock's; others have their own.
+        clock: running or not; afterwards it does the same.
+        seconds: how far.
 
     Raises:
         ValueError: `seconds` is negative.
@@ -67,21 +76,7 @@ def advance_all(runtime: Runtime, clock: HandClock, seconds: float) -> None:
     ran = not clock.is_stopped
     clock.stop()
     try:
-        until = clock.now() + seconds
-        if not until >= clock.now():
-            clock.move_to(until)  # refuses
-        while True:
-            runtime.tick()
-            due = min(
-                (d for ws in runtime.account.workspaces.values() if (d := ws.next_deadline()) is not None),
-                default=None,
-            )
-            if due is None or due > until:
-                break
-            if due <= clock.now():  # it was carried out a moment ago, and still is there
-                raise InternalError("The server failed to carry out a deadline; its log says where")
-            clock.move_to(due)
-        clock.move_to(until)
+        runtime.advance(workspaces, clock, clock.now() + seconds)
     finally:
         if ran:
             clock.go_on()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from .commits import Commits
@@ -19,7 +20,7 @@ from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
-from .standing_clock import StandingClock
+from .standing_clock import HeldClock
 from .store import Account
 
 __all__ = ["InternalError", "Publish", "PublishCallbacks", "Runtime"]
@@ -137,14 +138,14 @@ class Runtime:
         self._standing.discard(workspace.sid)
         self._arm(workspace, _MIN_DELAY)
 
-    def advance(self, workspace: Workspace, clock: StandingClock, until: float) -> None:
-        """Move a workspace's clock on, and carry out every deadline on the way at exactly its own moment.
+    def advance(self, workspaces: Iterable[Workspace], clock: HeldClock, until: float) -> None:
+        """Move a clock on, and carry out every deadline on the way at exactly its own moment.
 
         What a deadline sets off may be due on the way as well: then its turn comes too.
 
         Args:
-            workspace: whose time it is.
-            clock: the clock it was made with.
+            workspaces: whose time it is.
+            clock: the clock they were made with; it stands still.
             until: what it shows at the end, in epoch seconds.
 
         Raises:
@@ -153,15 +154,17 @@ class Runtime:
         """
         if not until >= clock.now():
             clock.move_to(until)  # refuses
-        self.settle(workspace)
+        moved = list(workspaces)
         while True:
-            due = workspace.next_deadline()
-            if due is None or due > until:
+            for workspace in moved:
+                self.settle(workspace)
+            deadlines = (workspace.next_deadline() for workspace in moved)
+            due = min((at for at in deadlines if at is not None), default=math.inf)
+            if due > until:
                 break
             if due <= clock.now():  # it was carried out a moment ago, and still is there
                 raise InternalError("The server failed to carry out a deadline; its log says where")
             clock.move_to(due)
-            self.settle(workspace)
         clock.move_to(until)
 
     def replace(self, workspace: Workspace) -> None:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ["StandingClock"]
+from typing import Protocol
+
+__all__ = ["HeldClock", "StandingClock"]
+
+
+class HeldClock(Protocol):
+    """A clock that stands still until it is told to go on."""
+
+    def now(self) -> float:
+        """What it shows, in epoch seconds."""
+        ...
+
+    def move_to(self, moment: float) -> None:
+        """Show `moment` from now on.
+
+        Raises:
+            ValueError: it lies in the past of this clock.
+        """
+        ...
 
 
 class StandingClock:

@@ -368,6 +368,19 @@ async def test_started_clock_lets_timers_run_again() -> None:
         assert server.workspace_sid in server._runtime._timers
 
 
+async def test_moving_the_server_s_time_on_leaves_a_standing_workspace_alone() -> None:
+    async with calling(StubServer(Settings(port=0), clock=HandClock(ManualClock(NOW)))) as caller:
+        server = caller.server
+        other = server.add_workspace(friendly_name="test", clock=StandingClock(1_000))
+        server.run(other, lambda ws: ws.create_task(timeout=60))  # due in 1970, by the server's time
+        await caller.enter()
+        path = f"/console/clock?Workspace={server.workspace_sid}"
+        status, text = await caller.ask("POST", path, json={"action": "advance", "seconds": 90})
+        assert (status, json.loads(text)["now"]) == (200, NOW + 90)
+        [task] = server.account.workspaces[other].tasks.values()
+        assert task.status == "pending"
+
+
 async def test_standing_workspace_is_moved_on_only(caller: Caller) -> None:
     server = caller.server
     sid = server.add_workspace(friendly_name="test", clock=StandingClock(1_000))
