@@ -15,7 +15,7 @@ from .faults import Faults, FaultyFrame, FrameFault
 from .views import HEARTBEAT, Frame
 
 if TYPE_CHECKING:
-    from .sessions import Session
+    from .outbox import Session
 
 __all__ = ["HALF_OPEN_SECONDS", "abort", "fall_silent", "forget_late", "reset", "write_frame"]
 

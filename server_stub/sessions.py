@@ -24,9 +24,7 @@ import contextlib
 import logging
 import math
 import socket
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import IntEnum
 from itertools import count
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -36,7 +34,6 @@ from aiohttp import WSMsgType, web
 from taskrouter_worker.clock import Clock
 from taskrouter_worker.terms import EventType
 
-from .commits import Commits
 from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.model import Activity, Worker
@@ -44,14 +41,15 @@ from .domain.workspace import Workspace
 from .fault_rules import ActionKind, FaultAction
 from .fault_wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
 from .faults import Faults, Struck
-from .limits import Connection, ServerLimits
+from .limits import ServerLimits
+from .outbox import CloseCode, Hold, Mark, Outbox, Session
 from .replies import ApiError, error_response
 from .runtime import InternalError, Runtime
 from .tokens import LEEWAY, Caller, TokenRefused, Tokens, token_digest
 from .views import HEARTBEAT, Frame, SnapshotPart, event_frame, init_frame
 from .wheel import Wheel
 
-__all__ = ["CloseCode", "Hold", "Sessions"]
+__all__ = ["Sessions"]
 
 TURN_SECONDS: Final = 0.5
 """How long `init` waits at most for another session of the same worker that is fetching its snapshot.
@@ -74,23 +72,7 @@ MAX_LIFETIME_MS: Final = 2_147_488_647
 
 TapDirection = Literal["sent", "connected", "disconnected"]
 
-_EMPTY: Final[deque[Frame]] = deque(maxlen=0)
-"""The queue of every session for which nothing waits: a deque of its own takes 760 bytes."""
-
 log = logging.getLogger(__name__)
-
-
-class CloseCode(IntEnum):
-    """Why this server ends a session (our choice: the service's codes are not documented)."""
-
-    GOING_AWAY = 1001  # the server shuts down
-    RESTART = 1012  # come back for a fresh snapshot
-    BAD_TOKEN = 4401
-    NOT_ALLOWED = 4403
-    TOKEN_EXPIRED = 4408
-    DISPLACED = 4409  # another session asked to be the only one
-    TOO_SLOW = 4413
-    TOO_MANY = 4429
 
 
 class _Refusal(Exception):
@@ -99,227 +81,6 @@ class _Refusal(Exception):
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-
-
-class Session:
-    """One websocket of one worker."""
-
-    __slots__ = (
-        "closer",
-        "closing",
-        "expiry_tick",
-        "half_open",
-        "held",
-        "late",
-        "late_timer",
-        "number",
-        "offline_if_disconnected",
-        "open",
-        "poke",
-        "protocol",
-        "queue",
-        "seen",
-        "since",
-        "slot",
-        "token_digest",
-        "transport",
-        "waiting",
-        "worker_sid",
-        "workspace",
-        "writer",
-        "ws",
-    )
-
-    def __init__(
-        self,
-        number: int,
-        ws: web.WebSocketResponse,
-        transport: asyncio.Transport | None,
-        protocol: Connection,
-        workspace: Workspace,
-        worker_sid: str,
-        *,
-        offline: bool,
-        token_digest: bytes,
-        poke: Callable[[Session], None],
-    ) -> None:
-        self.number = number
-        self.ws = ws
-        self.transport = transport
-        self.protocol = protocol
-        self.workspace = workspace
-        self.worker_sid = worker_sid
-        self.offline_if_disconnected = offline
-        self.token_digest = token_digest  # the token itself is kept nowhere
-        self.open = True
-        self.closing: CloseCode | None = None
-        self.closer: asyncio.Task[None] | None = None  # carries out the closing handshake
-        self.writer: asyncio.Task[None] | None = None  # while frames have to be written one by one
-        self.queue: deque[Frame] = _EMPTY
-        self.poke = poke  # told that something waits in the queue
-        self.waiting = 0  # bytes in the queue, or held
-        self.held: deque[Frame] | None = deque()  # None once the snapshot is complete
-        self.since = workspace.seq  # the event sequence at `init`
-        self.seen: dict[SnapshotPart, int] = {}  # the sequence that the first answer of each kind showed
-        self.slot = 0  # this and the next one are the wheel's
-        self.expiry_tick = 0
-        self.half_open = False
-        self.late: Frame | None = None  # waits to be overtaken, a fault that a test asked for
-        self.late_timer: asyncio.TimerHandle | None = None
-
-    def append(self, frame: Frame) -> None:
-        """Put a frame into the queue, unless nothing gets through any more."""
-        if self.half_open:
-            return
-        if self.queue is _EMPTY:
-            self.queue = deque()
-        self.waiting += len(frame.data)
-        self.queue.append(frame)
-        self.poke(self)
-
-    def take(self) -> deque[Frame]:
-        """Take all that waits in the queue. What is held for the snapshot is another matter."""
-        queue, self.queue = self.queue, _EMPTY
-        self.waiting = max(0, self.waiting - sum([len(frame.data) for frame in queue]))
-        return queue
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether its client leaves so much unread that nothing more should be written now."""
-        return self.protocol.writing_paused
-
-    def popleft(self) -> Frame:
-        """Take the next frame out of the queue."""
-        frame = self.queue.popleft()
-        self.waiting = max(0, self.waiting - len(frame.data))
-        return frame
-
-    def already_shows(self, frame: Frame) -> bool:
-        """Whether the snapshot holds the event's effect."""
-        return frame.part is not None and frame.seq <= self.seen.get(frame.part, -1)
-
-    def cannot_know(self, frame: Frame) -> bool:
-        """Whether the event names something newer than the session's snapshot."""
-        return frame.names is not None and frame.since > self.seen.get(frame.names, self.since)
-
-
-class _Mark(Frame):
-    """A ping in the place of a frame: a client that answers it has read everything before it."""
-
-    __slots__ = ("everyone", "waiting")
-
-    opcode = WSMsgType.PING
-
-    def __init__(self, number: int, *, seq: int) -> None:
-        super().__init__(b"%d" % number, seq=seq)
-        self.waiting: dict[int, str] = {}  # sessions that have not answered, with their workers
-        self.everyone = asyncio.Event()
-
-    def answered(self, session: Session) -> None:
-        """That session has read it, or is gone."""
-        self.waiting.pop(session.number, None)
-        if not self.waiting:
-            self.everyone.set()
-
-
-class Hold:
-    """Frames of one worker wait for it. Released exactly once; further calls do nothing."""
-
-    __slots__ = ("_outbox", "is_firm", "released")
-
-    def __init__(self, outbox: _Outbox | None, *, is_firm: bool = False) -> None:
-        self._outbox = outbox
-        self.released = outbox is None
-        self.is_firm = is_firm  # however much waits for it
-
-    @property
-    def holds_something(self) -> bool:
-        """Whether a frame waits for it."""
-        return self._outbox is not None and self._outbox.waits_for(self)
-
-    def release(self) -> None:
-        """Let the frames go, as far as no earlier hold is in their way."""
-        if not self.released and self._outbox is not None:
-            self.released = True
-            self._outbox.flush()
-
-
-class _Outbox:
-    """What goes to the sessions of one worker, in order."""
-
-    __slots__ = ("_deliver", "_most", "_round", "pending", "sessions", "waiters")
-
-    def __init__(self, deliver: Callable[[Session, Frame], None], most: int) -> None:
-        self._deliver = deliver
-        self._most = most
-        self.sessions: dict[int, Session] = {}
-        self.pending: deque[Frame | Hold] | None = None  # None as long as nobody holds anything
-        self.waiters: list[asyncio.Future[None]] = []  # new sessions that wait for their turn
-        self._round: object | None = None  # the transaction that the last frames waited for
-
-    def hold_until_committed(self, commits: Commits) -> None:
-        """What is pushed from now on waits until all that changed so far is stored."""
-        if commits.round is None or commits.round is self._round:
-            return
-        self._round = commits.round
-        hold = Hold(self, is_firm=True)
-        self._wait_for(hold)
-        commits.when_committed(hold.release)
-
-    def push(self, frame: Frame) -> None:
-        if self.pending:
-            self.pending.append(frame)
-            if len(self.pending) > self._most:
-                # Whoever reads the answers is too slow for the order of answer and frames to matter.
-                for hold in self.pending:
-                    if isinstance(hold, Hold) and not hold.is_firm:
-                        hold.released = True
-                self.flush()
-        else:
-            self._send(frame)
-
-    def hold(self) -> Hold:
-        hold = Hold(self)
-        self._wait_for(hold)
-        return hold
-
-    def _wait_for(self, hold: Hold) -> None:
-        if self.pending is None:
-            self.pending = deque()
-        self.pending.append(hold)
-
-    def waits_for(self, hold: Hold) -> bool:
-        return self.pending is not None and len(self.pending) > 0 and self.pending[-1] is not hold
-
-    def flush(self) -> None:
-        pending = self.pending
-        while pending:
-            first = pending[0]
-            if isinstance(first, Hold):
-                if not first.released:
-                    return
-                pending.popleft()
-            else:
-                pending.popleft()
-                self._send(first)
-        if self.pending is pending:
-            self.pending = None
-
-    def _send(self, frame: Frame) -> None:
-        for session in list(self.sessions.values()):
-            # A session that began after the event fetches a snapshot that shows it.
-            if session.open and frame.seq > session.since:
-                self._deliver(session, frame)
-
-    @property
-    def is_initialising(self) -> bool:
-        return any(session.held is not None for session in self.sessions.values())
-
-    def next_turn(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiters.clear()
 
 
 class Sessions:
@@ -357,8 +118,8 @@ class Sessions:
         self._websocket = websocket
         self._numbers = count(1)
         self._mark_numbers = count(1)
-        self._marks: dict[bytes, _Mark] = {}  # by their payload, until everyone answered
-        self._outboxes: dict[str, _Outbox] = {}  # by worker SID
+        self._marks: dict[bytes, Mark] = {}  # by their payload, until everyone answered
+        self._outboxes: dict[str, Outbox] = {}  # by worker SID
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # workers about to go offline, by SID
         self._wheel = Wheel(heartbeat_seconds, beat=self._beat, expire=self._expire, complete=self._complete)
         self._registered = 0  # sessions
@@ -442,7 +203,7 @@ class Sessions:
         Raises:
             TimeoutError: a client did not answer within `timeout` seconds; the text names its worker.
         """
-        mark = _Mark(next(self._mark_numbers), seq=workspace.seq + 1)  # no snapshot holds it
+        mark = Mark(next(self._mark_numbers), seq=workspace.seq + 1)  # no snapshot holds it
         outboxes = [box for sid, box in self._outboxes.items() if sid in workspace.workers]
         for outbox in outboxes:
             mark.waiting.update(
@@ -651,7 +412,7 @@ class Sessions:
             poke=self._poke,
         )
         if outbox is None:
-            outbox = self._outboxes[worker_sid] = _Outbox(self._deliver, limits.max_waiting_frames)
+            outbox = self._outboxes[worker_sid] = Outbox(self._deliver, limits.max_waiting_frames)
         outbox.sessions[session.number] = session
         self._registered += 1
         leaving = self._leaving.pop(worker_sid, None)
@@ -766,9 +527,9 @@ class Sessions:
         try:
             while session.queue:
                 frame = session.popleft()
-                if self.tap is not None and not isinstance(frame, _Mark):
+                if self.tap is not None and not isinstance(frame, Mark):
                     self._tell("sent", session, frame.data)
-                if isinstance(frame, _Mark):
+                if isinstance(frame, Mark):
                     await ws.ping(frame.data)
                 elif faults.watches_frames or session.late is not None:
                     await write_frame(session, frame, faults, self._fall_silent)

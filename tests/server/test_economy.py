@@ -20,8 +20,8 @@ from server_stub.domain.events import Event
 from server_stub.domain.model import Limits, Reservation, Task
 from server_stub.domain.workspace import Workspace
 from server_stub.limits import Doorkeeper, ServerLimits
+from server_stub.outbox import Session
 from server_stub.process import FILES_BESIDE, GarbageKeeper
-from server_stub.sessions import Session
 from server_stub.standing_clock import StandingClock
 from server_stub.views import Frame, event_frame
 from tests.server.conftest import Open
