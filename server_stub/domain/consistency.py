@@ -18,8 +18,13 @@ from .workspace import Workspace
 __all__ = ["contradictions"]
 
 
-def contradictions(workspace: Workspace) -> Iterator[str]:
-    """Sentences about what cannot be. They name entities by SID, and quote no values."""
+def contradictions(workspace: Workspace, *, numbers: int) -> Iterator[str]:
+    """Sentences about what cannot be. They name entities by SID, and quote no values.
+
+    Args:
+        workspace: it.
+        numbers: the last number that it gave to one of its entities.
+    """
     for activity in (workspace.default_activity, workspace.timeout_activity):
         if _is_gone(activity, workspace.activities):
             yield f"activity {activity.sid} is the workspace's own, and is gone"
@@ -30,6 +35,7 @@ def contradictions(workspace: Workspace) -> Iterator[str]:
     for channel in workspace.worker_channels.values():
         if _is_gone(channel.worker, workspace.workers):
             yield f"worker channel {channel.sid} is of a worker that is gone"
+    yield from _of_numbers(workspace, numbers)
     for worker in workspace.workers.values():
         yield from _of_worker(workspace, worker)
     for task in workspace.tasks.values():
@@ -42,6 +48,17 @@ def contradictions(workspace: Workspace) -> Iterator[str]:
 
 def _is_gone(entity: Entity | None, registry: Mapping[str, Entity]) -> bool:
     return entity is not None and registry.get(entity.sid) is not entity
+
+
+def _of_numbers(workspace: Workspace, numbers: int) -> Iterator[str]:
+    """Numbers tell who came first, which decides between what is otherwise equal."""
+    taken: dict[int, str] = {}
+    for registry in (workspace.workers, workspace.tasks, workspace.reservations):
+        for entity in registry.values():
+            if not 1 <= entity.number <= numbers:
+                yield f"{entity.sid} has a number that was not given yet"
+            if taken.setdefault(entity.number, entity.sid) != entity.sid:
+                yield f"{entity.sid} and {taken[entity.number]} have the same number"
 
 
 def _of_worker(workspace: Workspace, worker: Worker) -> Iterator[str]:

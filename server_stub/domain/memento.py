@@ -131,7 +131,7 @@ def restore(
     unknown = {*head.asking, *head.unrouted} - workspace.tasks.keys()
     if unknown:
         raise DamagedDocument(f"task {min(unknown)} is to be routed, but it is not there")
-    for contradiction in contradictions(workspace):
+    for contradiction in contradictions(workspace, numbers=head.numbers):
         raise DamagedDocument(contradiction)
     filling.count()
     workspace.resume(seq=head.seq, numbers=head.numbers, asking=head.asking, unrouted=head.unrouted)

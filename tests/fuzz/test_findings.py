@@ -172,6 +172,24 @@ def test_state_with_statuses_that_do_not_agree_is_refused(kind: str, status: str
         _put_back(_damaged(change))
 
 
+@pytest.mark.parametrize("kind", ["worker", "task", "reservation"])
+def test_state_in_which_two_have_the_same_number_is_refused(kind: str) -> None:
+    def change(records: list[dict[str, Any]]) -> None:
+        first, *others = [one for one in records if one["kind"] == kind]
+        for other in others:
+            other["number"] = first["number"]
+
+    with pytest.raises(DamagedDocument, match="have the same number"):
+        _put_back(_damaged(change))
+
+
+@pytest.mark.parametrize("number", [0, -1, 1_000_000])
+def test_state_with_a_number_that_was_never_given_is_refused(number: int) -> None:
+    damaged = _damaged(lambda records: _of(records, "task").update(number=number))
+    with pytest.raises(DamagedDocument, match="not given yet"):
+        _put_back(damaged)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
