@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -646,8 +647,12 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     def _failed(self, error: TaskRouterError) -> None:
         """Emit `error`, or log it if nobody listens, or if it comes from an `error` handler itself."""
+        # Whether anybody listens is known when it is told: a handler that begins before may take itself back.
+        self._dispatcher.emit(functools.partial(self._tell_failure, error))
+
+    def _tell_failure(self, error: TaskRouterError) -> None:
         if self._has_listeners("error") and not (isinstance(error, HandlerError) and error.event == "error"):
-            self._emit("error", error)
+            self._deliver("error", (error,), "event")
         else:
             logger.error("%s", error, exc_info=error.__cause__ if isinstance(error, HandlerError) else None)
 

@@ -19,7 +19,7 @@ from taskrouter_worker._emitter import Dispatcher, Listenable
 from taskrouter_worker.errors import StreamOverflowError
 from tests.sdk.peer import Peer, virtual_worker
 from tests.sdk.virtual import passes, settle, virtual_time
-from tests.sdk.world import sid
+from tests.sdk.world import BREAK, sid
 
 ONE = sid("WR", 1)
 
@@ -603,3 +603,33 @@ async def test_time_in_these_tests_is_virtual() -> None:
     began = time.monotonic()
     await passes(10_000)
     assert time.monotonic() - began < 5
+
+
+@virtual_time
+async def test_an_error_whose_handler_was_taken_back_before_its_turn_is_logged_and_holds_nothing_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    heard: list[str] = []
+
+    def told(_: object) -> None:
+        raise AssertionError("it was taken back")
+
+    async def first(_: Reservation) -> None:
+        worker.remove_listener("error", told)
+
+    def second(_: Reservation) -> None:
+        raise ValueError("broken")
+
+    worker.on("error", told)
+    worker.on("reservationCreated", first)
+    worker.on("reservationCreated", second)
+    worker.on("activityUpdated", lambda _: heard.append("activityUpdated"))
+    async with worker:
+        with caplog.at_level(logging.ERROR, "taskrouter_worker"):
+            peer.push(peer.world.create_reservation())
+            peer.push(peer.world.set_activity(BREAK))
+            await settle()
+    assert heard == ["activityUpdated"]
+    assert "raised ValueError" in caplog.text
