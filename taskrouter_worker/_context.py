@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -14,6 +14,9 @@ from ._emitter import Dispatcher
 from ._requests import Routes
 from .errors import NotConnectedError
 from .resources import DECODE_ERRORS, WorkerFields
+
+if TYPE_CHECKING:
+    from .task import Task
 
 __all__ = ["Attributes", "Context", "check_attributes", "moment", "parse_attributes"]
 
@@ -28,6 +31,7 @@ class Context:
         fetch: sends a request and decodes the answer's payload.
         dispatcher: starts the handlers.
         enable_version_check: whether commands carry the version they were decided on.
+        keep_task: told of a task that somebody listens to from now on.
         worker_answered: takes the worker that an answer showed.
         current_activity_sid: tells the activity the worker is in.
     """
@@ -38,6 +42,7 @@ class Context:
         "dispatcher",
         "enable_version_check",
         "fetch",
+        "keep_task",
         "worker_answered",
         "worker_version",
     )
@@ -53,6 +58,7 @@ class Context:
         self.dispatcher = dispatcher
         self.enable_version_check = enable_version_check
         self._routes: Routes | None = None
+        self.keep_task: Callable[[Task], None] = _ignore
         self.worker_answered: Callable[[WorkerFields], None] = _ignore
         self.current_activity_sid: Callable[[], str | None] = lambda: None
         self.worker_version: Callable[[], int | None] = lambda: None
@@ -126,5 +132,5 @@ def check_attributes(value: object, name: str = "attributes") -> Mapping[str, ob
     return cast("Mapping[str, object]", mapping)
 
 
-def _ignore(_: WorkerFields) -> None:
+def _ignore(_: object) -> None:
     return None

@@ -247,12 +247,38 @@ class Dispatcher:
         self._report(failure)
 
 
+class _Call:
+    """A registered handler. It refers to no emitter, so that one with handlers is no cycle."""
+
+    __slots__ = ("_event", "_handler", "_once", "_run")
+
+    def __init__(
+        self,
+        run: Callable[[object, str, Handler, tuple[object, ...]], None],
+        event: str,
+        handler: Handler,
+        once: bool,
+    ) -> None:
+        self._run = run
+        self._event = event
+        self._handler = handler
+        self._once = once
+
+    def __call__(self, source: Emitter[Any], *args: object) -> None:
+        """The event has come."""
+        if self._once:
+            source._forget(self._event, self._handler, self)
+        self._run(source, self._event, self._handler, args)
+
+
 class Emitter(Generic[EventName]):
     """Something that the application can listen to."""
 
     __slots__ = ("_dispatcher", "_emitter", "_origin", "_wrapped")
 
     EVENTS: ClassVar[frozenset[str]] = frozenset()
+    _LAST: ClassVar[str | None] = None
+    """The event that no other follows: then handlers are let go, and what they hold."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -292,16 +318,15 @@ class Emitter(Generic[EventName]):
             raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
         if self._emitter is None:
             self._emitter = EventEmitter()
+            self._first_listener()
         run = self._dispatcher.start if _is_coroutine_function(handler) else self._dispatcher.run
-
-        def call(*args: object) -> None:
-            if once:
-                self._forget(event, handler, call)
-            run(self, event, handler, args)
-
+        call = _Call(run, event, handler, once)
         self._wrapped.setdefault((event, handler), []).append(call)
         (self._emitter.once if once else self._emitter.on)(event, call)
         return handler
+
+    def _first_listener(self) -> None:
+        """Somebody listens, who did not before."""
 
     def _forget(self, event: str, handler: Handler, call: Handler) -> None:
         wrapped = self._wrapped.get((event, handler), [])
@@ -330,9 +355,12 @@ class Emitter(Generic[EventName]):
         if self._emitter is not None:
             token = _emission.set(_Emission(self, args, origin))
             try:
-                self._emitter.emit(event, *args)
+                self._emitter.emit(event, self, *args)
             finally:
                 _emission.reset(token)
+            if event == self._LAST:
+                self._emitter = None
+                self._wrapped = {}
 
 
 class Listenable(Emitter[EventName]):

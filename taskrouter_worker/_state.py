@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ._afterlife import Tasks
 from ._context import Context
 from ._emitter import Origin
 from ._notes import Notification, Snapshot
@@ -32,13 +33,11 @@ from .resources import (
     WorkerChannelFields,
     WorkerFields,
 )
+from .task import Task
 from .terms import RESERVATION_ENDED, RESERVATION_LIVE, EventType, TransferStatus
 from .transfer import OutgoingTransfer
 
 __all__ = ["TRANSFER_ENDS", "Model", "Notification", "Snapshot"]
-
-AFTERLIFE_SECONDS: Final = 5.0
-"""How long task events still reach the task of an ended reservation, as in the JavaScript SDK."""
 
 REMEMBERED_ENDS: Final = 1_000
 """Ended reservations and transfers remembered by SID, so that a late duplicate does not bring one back."""
@@ -79,13 +78,11 @@ class Model:
 
     def __init__(self, context: Context, now: Callable[[], float]) -> None:
         self._context = context
-        self._now = now
         self.worker: WorkerFields | None = None
         self.activities: dict[str, Activity] = {}
         self.channels: dict[str, Channel] = {}
         self.reservations: dict[str, Reservation] = {}
-        self._by_task: dict[str, list[Reservation]] = {}  # those in their afterlife included
-        self._afterlife: OrderedDict[str, tuple[float, Reservation]] = OrderedDict()
+        self._tasks = Tasks(now)
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._doubted: set[str] = set()  # those of them that the service may have taken back
         self._told: WorkerFields | None = None  # the worker as the application was last told
@@ -95,6 +92,7 @@ class Model:
         context.current_activity_sid = lambda: self.worker.activity_sid if self.worker else None
         context.worker_answered = self.worker_answered
         context.worker_version = lambda: self.version
+        context.keep_task = self._tasks.keep
 
     @property
     def version(self) -> int | None:
@@ -270,7 +268,7 @@ class Model:
                 or pushed is not None  # told as it came
             ):
                 continue
-            notes += self._announced(reservation, transfer, "resync")
+            notes += self._announced(reservation.task, transfer, "resync")
             notes += self._transfer_ended(transfer, None, "resync")
         return notes
 
@@ -280,7 +278,7 @@ class Model:
         if not isinstance(shown, TransferFields) or shown.sid in self._ended:
             return []
         transfer = reservation.task._outgoing(shown)
-        notes = self._announced(reservation, transfer, "resync")
+        notes = self._announced(reservation.task, transfer, "resync")
         if isinstance(shown.transfer_failed_reason, str) and transfer._attempt_failed(shown):
             notes.append(Notification(transfer, "attemptFailed", (transfer,), "resync"))
         if shown.transfer_status in TRANSFER_ENDS.values():
@@ -361,10 +359,8 @@ class Model:
         return notes
 
     def _task_event(self, fields: TaskFields, event: str) -> list[Notification]:
-        self._bury()
         notes: list[Notification] = []
-        for reservation in tuple(self._by_task.get(fields.sid, ())):
-            task = reservation.task
+        for task in self._tasks.of(fields.sid):
             task._merge(fields)
             if task._tell(event, fields.version):
                 task._told_all(fields)
@@ -395,31 +391,28 @@ class Model:
         return [Notification(channel, event, (channel,)) for event in news]
 
     def _transfer_event(self, fields: TransferFields, event_type: str) -> list[Notification]:
-        self._bury()
         sid = fields.initiating_reservation_sid
         reservation = self.reservations.get(sid)
-        if reservation is None and sid in self._afterlife:
-            reservation = self._afterlife[sid][1]
-        if reservation is None:
+        task = self._tasks.ended(sid) if reservation is None else reservation.task
+        if task is None:
             return []
         if fields.sid in self._ended:
             return []  # late: there may be another transfer by now
-        transfer = reservation.task._outgoing(fields)
+        transfer = task._outgoing(fields)
+        self._tasks.keep(task)
         if event_type == EventType.TASK_TRANSFER_INITIATED:
-            return self._announced(reservation, transfer, "event")
-        notes = self._announced(reservation, transfer, "resync")  # if its start never came
+            return self._announced(task, transfer, "event")
+        notes = self._announced(task, transfer, "resync")  # if its start never came
         if event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED:
             notes += self._transfer_ended(transfer, TRANSFER_ENDS[event_type], "event")
         elif transfer._attempt_failed(fields):
             notes.append(Notification(transfer, "attemptFailed", (transfer,)))
         return notes
 
-    def _announced(
-        self, reservation: Reservation, transfer: OutgoingTransfer, origin: Origin
-    ) -> list[Notification]:
+    def _announced(self, task: Task, transfer: OutgoingTransfer, origin: Origin) -> list[Notification]:
         if not transfer._announce():
             return []
-        return [Notification(reservation.task, "transferInitiated", (transfer,), origin)]
+        return [Notification(task, "transferInitiated", (transfer,), origin)]
 
     def _transfer_ended(
         self, transfer: OutgoingTransfer, outcome: str | None, origin: Origin
@@ -461,14 +454,13 @@ class Model:
         if floor:
             reservation.task._floor = fields.task.version
         self.reservations[fields.sid] = reservation
-        self._by_task.setdefault(fields.task.sid, []).append(reservation)
+        self._tasks.add(reservation.task)
         return reservation
 
     def _retire(self, reservation: Reservation) -> None:
         if self.reservations.pop(reservation.sid, None) is None:
             return
-        self._bury()
-        self._afterlife[reservation.sid] = (self._now() + AFTERLIFE_SECONDS, reservation)
+        self._tasks.end(reservation.task)
         self._remember_end(reservation.sid)
 
     def doubt_ends(self) -> None:
@@ -484,8 +476,7 @@ class Model:
             return False  # the list may have been made before the end
         self._doubted.discard(sid)
         del self._ended[sid]
-        if sid in self._afterlife:
-            self._end_afterlife(sid, self._afterlife[sid][1])
+        self._tasks.forget(sid)
         return True
 
     def _remember_end(self, key: str) -> None:
@@ -494,21 +485,6 @@ class Model:
         while len(self._ended) > REMEMBERED_ENDS:
             forgotten, _ = self._ended.popitem(last=False)
             self._doubted.discard(forgotten)
-
-    def _bury(self) -> None:
-        now = self._now()
-        while self._afterlife:
-            sid, (until, reservation) = next(iter(self._afterlife.items()))
-            if until > now:
-                break
-            self._end_afterlife(sid, reservation)
-
-    def _end_afterlife(self, sid: str, reservation: Reservation) -> None:
-        del self._afterlife[sid]
-        siblings = self._by_task[reservation.task.sid]
-        siblings.remove(reservation)
-        if not siblings:
-            del self._by_task[reservation.task.sid]
 
 
 _STATUS_OF_STEP: Final = {

@@ -61,6 +61,8 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
         {"accepted", "rejected", "timeout", "canceled", "rescinded", "wrapup", "completed", "ended"}
     )
 
+    _LAST = "ended"
+
     def __init__(self, context: Context, fields: ReservationFields) -> None:
         super().__init__(context.dispatcher)
         self._context = context

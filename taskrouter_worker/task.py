@@ -55,6 +55,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_context",
         "_floor",
         "_held",
@@ -278,6 +279,13 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
     def _outgoing(self, fields: TransferFields) -> OutgoingTransfer:
         """The outgoing transfer of these fields, see `Transfers`."""
         return self.transfers._take(self._context, fields, self.sid)
+
+    def _listened(self) -> bool:
+        """Whether somebody may learn of events although nobody holds this task."""
+        return self._emitter is not None or self.transfers.outgoing is not None
+
+    def _first_listener(self) -> None:
+        self._context.keep_task(self)
 
     def _tell(self, event: str, version: int) -> bool:
         """Whether `event` with `version` is news; it counts as told from now on."""

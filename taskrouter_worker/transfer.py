@@ -56,6 +56,7 @@ class OutgoingTransfer(TransferView, OwnEmitter[OutgoingTransferEvent]):
     __slots__ = ("_announced", "_attempts", "_context", "_held", "_outcome", "_task_sid")
 
     EVENTS = frozenset({"attemptFailed", "completed", "failed", "canceled", "ended"})
+    _LAST = "ended"
 
     def __init__(self, context: Context, fields: TransferFields, task_sid: str) -> None:
         super().__init__(context.dispatcher)

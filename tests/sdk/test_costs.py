@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
@@ -35,8 +36,6 @@ MAPS: Final = (
     "reservations",
     "activities",
     "channels",
-    "_afterlife",
-    "_by_task",
     "_ended",
     "_doubted",
     "_told_at",
@@ -200,15 +199,38 @@ def test_maps_do_not_grow_over_ten_thousand_reservations() -> None:
     for total in (5_000, 10_000):
         while number < total:
             number += 1
-            bench.now += 0.1  # fifty are in their afterlife at a time
+            bench.now += 0.1
             for frame in life(number):
                 bench.model.apply(known(frame))
         held.append(blocks())
-        sizes.append({name: len(getattr(bench.model, name)) for name in MAPS})
+        sizes.append({name: len(getattr(bench.model, name)) for name in (*MAPS, "_tasks")})
     assert sizes[0] == sizes[1]
     assert max(sizes[1].values()) <= REMEMBERED_ENDS
     assert bench.model.reservations == {}
     assert abs(held[1] - held[0]) < 1_000  # 5,000 reservations, not one block for each of five
+
+
+def test_a_finished_reservation_with_handlers_needs_no_garbage_collector() -> None:
+    bench = started()
+    created, *rest = (known(frame) for frame in life(1))
+    (note,) = bench.model.apply(created)
+    reservation = note.args[0]
+    assert isinstance(reservation, Reservation)
+    heard: list[str] = []
+    for name in ("accepted", "completed", "ended"):
+        reservation.on(name, lambda reservation: heard.append(reservation.status))
+    task = weakref.ref(reservation.task)
+    gc.disable()
+    try:
+        for event in rest:
+            for note in bench.model.apply(event):
+                assert note.target is not None
+                note.target._emit(note.event, *note.args)
+        del note, reservation
+        assert heard == ["accepted", "completed", "completed"]
+        assert task() is None
+    finally:
+        gc.enable()
 
 
 @virtual_time

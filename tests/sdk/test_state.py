@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -277,6 +278,56 @@ def test_task_events_reach_an_ended_reservation_for_five_seconds(offered: Bench)
     assert task.priority == 1
 
 
+def test_an_ended_reservation_that_nobody_holds_is_freed_at_once(offered: Bench) -> None:
+    task = weakref.ref(offered.reservation(ONE).task)
+    offered.apply(offered.world.end(ONE, "rejected"))
+    assert task() is None
+    assert offered.apply(offered.world.update_task(ONE, priority=1)) == []
+    assert len(offered.model._tasks) == 0
+
+
+def test_a_handler_is_enough_to_hear_of_a_task_after_its_reservation_ended(offered: Bench) -> None:
+    offered.reservation(ONE).task.on("updated", lambda _: None)
+    offered.apply(offered.world.end(ONE, "rejected"))
+    assert offered.apply(offered.world.update_task(ONE, priority=1)) == ["task updated 1"]
+    offered.now = 5.1
+    assert offered.apply(offered.world.update_task(ONE, priority=2)) == []
+    assert len(offered.model._tasks) == 0
+
+
+def test_a_handler_that_comes_after_the_end_is_enough_as_well(offered: Bench) -> None:
+    reservation = offered.reservation(ONE)
+    offered.apply(offered.world.end(ONE, "rejected"))
+    reservation.task.on("updated", lambda _: None)
+    del reservation
+    assert offered.apply(offered.world.update_task(ONE, priority=1)) == ["task updated 1"]
+
+
+def test_a_transfer_tells_its_end_after_its_reservation_ended_although_nobody_holds_the_task(
+    offered: Bench,
+) -> None:
+    offered.apply(offered.world.accept(ONE))
+    offered.apply(offered.world.start_transfer(ONE))
+    offered.apply(offered.world.complete(ONE))
+    told = offered.apply(offered.world.end_transfer(ONE, "completed"))
+    assert [event.rpartition(" ")[0] for event in told] == ["transfer completed", "transfer ended"]
+
+
+def test_an_event_finds_the_task_that_is_held_among_ended_ones_that_are_not(bench: Bench) -> None:
+    held = []
+    for count in (1, 2, 3):
+        bench.apply(bench.world.create_reservation())
+        if count == 2:
+            held.append(bench.reservation(TWO))
+        bench.apply(bench.world.end(sid("WR", count), "rejected"))
+    assert bench.apply(bench.world.update_task(TWO, priority=1)) == ["task updated 2"]
+    assert bench.apply(bench.world.update_task(ONE, priority=1)) == []
+    assert bench.apply(bench.world.update_task(THREE, priority=1)) == []
+    bench.now = 5.1
+    assert bench.apply(bench.world.update_task(TWO, priority=2)) == []
+    assert len(bench.model._tasks) == 0
+
+
 def test_the_model_does_not_grow_with_the_reservations_it_has_seen(bench: Bench) -> None:
     for count in range(1, 10_001):
         bench.now += 1.0
@@ -287,8 +338,7 @@ def test_the_model_does_not_grow_with_the_reservations_it_has_seen(bench: Bench)
     model = bench.model
     assert len(bench.log) == 10_000 * 5
     assert model.reservations == {}
-    assert len(model._by_task) <= 6
-    assert len(model._afterlife) <= 6
+    assert len(model._tasks) <= 1
     assert len(model._ended) <= 1_000
 
 
@@ -325,7 +375,7 @@ def test_a_reservation_that_a_snapshot_lists_twice_is_one() -> None:
     snapshot = bench.snapshot()
     snapshot.reservations += snapshot.reservations
     assert bench.synchronise(snapshot, first=True) == []
-    assert len(bench.model._by_task[sid("WT", 1)]) == 1
+    assert len(bench.model._tasks) == 1
 
 
 # After a gap
@@ -357,9 +407,8 @@ def test_a_reservation_that_a_restarted_service_took_back_is_told_again(offered:
     offered.now += 60
     assert offered.model.reservations == {}
     assert offered.apply(offered.world.create_reservation()) == ["created 2"]
-    second = offered.reservation(TWO).task.sid
     offered.apply(offered.world.end(TWO, "rejected"))
-    assert list(offered.model._by_task) == [second]
+    assert len(offered.model._tasks) == 1
 
 
 def test_a_list_asked_for_before_an_end_takes_nothing_back(offered: Bench) -> None:
