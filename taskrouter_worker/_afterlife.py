@@ -54,10 +54,12 @@ class Tasks:
 
     def end(self, task: Task) -> None:
         """Its reservation has ended: its afterlife begins."""
-        self._bury()
+        now = self._now()
+        if self._ended:
+            self._bury(now)
         kept = task if task._listened() else None
         self._ended[task.reservation_sid] = _Afterlife(
-            self._now() + AFTERLIFE_SECONDS, task.sid, weakref.ref(task), kept
+            now + AFTERLIFE_SECONDS, task.sid, weakref.ref(task), kept
         )
 
     def keep(self, task: Task) -> None:
@@ -74,7 +76,8 @@ class Tasks:
 
     def of(self, sid: str) -> Iterator[Task]:
         """The tasks that an event of the task with this SID reaches, in the order of their reservations."""
-        self._bury()
+        if self._ended:
+            self._bury(self._now())
         for reference in tuple(self._by_sid.get(sid, ())):
             task = reference()
             if task is not None:
@@ -82,11 +85,12 @@ class Tasks:
 
     def ended(self, reservation_sid: str) -> Task | None:
         """The task of this reservation, which has ended, while events reach it."""
-        self._bury()
+        if self._ended:
+            self._bury(self._now())
         afterlife = self._ended.get(reservation_sid)
         return None if afterlife is None else afterlife.task()
 
-    def _bury(self) -> None:
+    def _bury(self, now: float) -> None:
         """Forget those whose time is over, and those that nobody holds.
 
         It stops at the first that it has to leave: those behind one that is held wait for it, a few
@@ -94,13 +98,14 @@ class Tasks:
         """
         while self._ended:
             afterlife = next(iter(self._ended.values()))
-            if afterlife.until > self._now() and afterlife.task() is not None:
+            if afterlife.task() is not None and afterlife.until > now:
                 break
             self._ended.popitem(last=False)
             self._remove(afterlife)
 
     def _remove(self, afterlife: _Afterlife) -> None:
         references = self._by_sid[afterlife.task_sid]
-        references.remove(afterlife.task)
-        if not references:
+        if len(references) == 1:
             del self._by_sid[afterlife.task_sid]
+        else:
+            references.remove(afterlife.task)

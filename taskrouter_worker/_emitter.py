@@ -19,15 +19,14 @@ import logging
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, overload
 
-import anyio
-import anyio.abc
 from pyee.base import EventEmitter
 
 from ._endpoints import check_int
+from ._handler_tasks import HandlerTasks
 from ._streams import OVERFLOWS, EventStream, Overflow
 from .errors import HandlerError, NotConnectedError
 
@@ -82,7 +81,7 @@ class Dispatcher:
 
     def __init__(self, report: Callable[[HandlerError], None]) -> None:
         self._report = report
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._tasks: HandlerTasks | None = None
         self._unstarted = 0  # coroutines that were scheduled and have not begun
         self._queue: deque[tuple[contextvars.Context, Callable[[], None]]] = deque()  # emissions to be made
         self._running = 0
@@ -93,7 +92,7 @@ class Dispatcher:
         self._closed = False
         self.observer: HandlerObserver | None = None
 
-    def open(self, tasks: anyio.abc.TaskGroup) -> None:
+    def open(self, tasks: HandlerTasks) -> None:
         """Coroutine handlers run in `tasks` from now on."""
         self._tasks = tasks
 
@@ -176,7 +175,9 @@ class Dispatcher:
 
     def start(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
         """Start the coroutine function `handler` as a task."""
-        self._spawn(source, event, handler, functools.partial(handler, *args))
+        # It may still return anything: then awaiting it fails, and the handler with it.
+        begin = cast("Callable[[], Awaitable[object]]", functools.partial(handler, *args))
+        self._spawn(source, event, handler, begin)
 
     def run(self, source: object, event: str, handler: Handler, args: tuple[object, ...]) -> None:
         """Call `handler` now, inside the emission."""
@@ -201,7 +202,9 @@ class Dispatcher:
         else:
             self._observe(source, event, handler, began, failed=False)
 
-    def _spawn(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
+    def _spawn(
+        self, source: object, event: str, handler: Handler, begin: Callable[[], Awaitable[object]]
+    ) -> None:
         if self._tasks is None:
             logger.warning(
                 "the handler %s of %r was not started: the worker is closed", _name(handler), event
@@ -210,9 +213,12 @@ class Dispatcher:
         self._unstarted += 1
         self._running += 1
         self._idle.clear()
-        self._tasks.start_soon(self._guard, source, event, handler, begin, name=f"{event}: {_name(handler)}")
+        guarded = functools.partial(self._guard, source, event, handler, begin)
+        self._tasks.start(guarded, f"{event}: {_name(handler)}")
 
-    async def _guard(self, source: object, event: str, handler: Handler, begin: Callable[[], object]) -> None:
+    async def _guard(
+        self, source: object, event: str, handler: Handler, begin: Callable[[], Awaitable[object]]
+    ) -> None:
         self._unstarted -= 1
         if not self._unstarted:
             # The next emission comes when this handler has taken its first step.
@@ -221,9 +227,7 @@ class Dispatcher:
         began = time.perf_counter()
         failed = True
         try:
-            pending = begin()
-            if inspect.isawaitable(pending):
-                await pending
+            await begin()
             failed = False
         except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
             self._failed(source, event, handler, error)
@@ -342,8 +346,9 @@ class Emitter(Generic[EventName]):
         return bool(listeners)
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
-        if self._dispatcher.must_wait:
-            self._dispatcher.emit(functools.partial(self._deliver, event, args, origin))
+        dispatcher = self._dispatcher
+        if dispatcher._unstarted or dispatcher._queue:
+            dispatcher.emit(functools.partial(self._deliver, event, args, origin))
         else:
             self._deliver(event, args, origin)
 

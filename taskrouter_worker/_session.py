@@ -22,6 +22,7 @@ from ._context import Context
 from ._disconnect import Disconnect, DisconnectCause
 from ._emitter import Dispatcher
 from ._flags import Flag, first
+from ._handler_tasks import HandlerTasks
 from ._snapshot import SnapshotTaker
 from ._state import TRANSFER_ENDS, Model, Notification, Snapshot
 from ._token import Token
@@ -281,8 +282,8 @@ class Session:
     async def run(self) -> None:
         """Stay connected until `close`, or until it makes no sense any more (see `failure`)."""
         try:
-            async with anyio.create_task_group() as tasks:
-                self._dispatcher.open(tasks)
+            async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+                self._dispatcher.open(handlers)
                 with anyio.CancelScope() as self._scope:
                     if not self._closing:
                         await self._stay_connected()
@@ -292,7 +293,6 @@ class Session:
                 # Handlers may finish what they began, for a while.
                 with anyio.move_on_after(HANDLER_GRACE_SECONDS):
                     await self._dispatcher.idle()
-                tasks.cancel_scope.cancel()
         finally:
             self._tokens.close()
             self._dispatcher.close()

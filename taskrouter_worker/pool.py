@@ -19,6 +19,7 @@ from . import _running
 from ._disconnect import Disconnect
 from ._emitter import Dispatcher, Handler, Listenable
 from ._endpoints import check_int
+from ._handler_tasks import HandlerTasks
 from ._session import SessionState
 from ._transport import SharedSession
 from .errors import HandlerError, NotConnectedError, RequestError, TaskRouterError
@@ -381,8 +382,8 @@ class WorkerPool:
 
     async def _own(self) -> None:
         try:
-            async with anyio.create_task_group() as tasks:
-                self._dispatcher.open(tasks)
+            async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+                self._dispatcher.open(handlers)
                 self._tasks = tasks
                 for member in self._members.values():
                     tasks.start_soon(self._keep, member, tasks, name="worker of a pool")

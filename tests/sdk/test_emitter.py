@@ -16,6 +16,7 @@ import pytest
 
 from taskrouter_worker import HandlerError, Reservation, Worker
 from taskrouter_worker._emitter import Dispatcher, Listenable
+from taskrouter_worker._handler_tasks import HandlerTasks
 from taskrouter_worker.errors import StreamOverflowError
 from tests.sdk.peer import Peer, virtual_worker
 from tests.sdk.virtual import passes, settle, virtual_time
@@ -41,8 +42,8 @@ class Tower:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Bell]:
         """Coroutine handlers can run inside."""
-        async with anyio.create_task_group() as tasks:
-            self.dispatcher.open(tasks)
+        async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+            self.dispatcher.open(handlers)
             yield self.bell
             await self.dispatcher.idle()
         self.dispatcher.close()

@@ -1,0 +1,89 @@
+"""The tasks of coroutine handlers.
+
+A task group of anyio would do, and does the same; but it makes three objects and a closure for each task
+that nobody needs here, and a handler is started for each reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.abc
+
+__all__ = ["HandlerTasks"]
+
+
+class HandlerTasks:
+    """Starts tasks, and leaves none behind: an asynchronous context manager.
+
+    At its end those that still run are canceled as anyio does it: again and again, wherever they wait,
+    except where they are shielded.
+
+    Args:
+        owner: fails with what no handler may raise, such as `SystemExit`.
+    """
+
+    def __init__(self, owner: anyio.abc.TaskGroup) -> None:
+        self._owner = owner
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
+        self._scopes: set[anyio.CancelScope] = set()
+        self._over = False
+
+    async def __aenter__(self) -> Self:
+        """Tasks may be started."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Cancel what runs, and wait for it."""
+        self._over = True
+        canceled: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while running := [task for task in self._tasks if not task.done()]:
+                for scope in tuple(self._scopes):
+                    scope.cancel()
+                try:
+                    await asyncio.wait(running)
+                except asyncio.CancelledError as error:
+                    canceled = error  # asyncio's own, which knows no shield; first they end
+        self._tasks.clear()
+        if canceled is not None:
+            raise canceled
+
+    def start(self, begin: Callable[[], Awaitable[object]], name: str) -> None:
+        """Await what `begin` returns, in a task.
+
+        Args:
+            begin: called in the task; what it or its result raises fails the owner.
+            name: the task's.
+        """
+        task = asyncio.get_running_loop().create_task(self._run(begin), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _run(self, begin: Callable[[], Awaitable[object]]) -> None:
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            if self._over:
+                scope.cancel()
+            try:
+                await begin()
+            finally:
+                self._scopes.discard(scope)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._owner.start_soon(_fail, error)
+
+
+async def _fail(error: BaseException) -> None:
+    raise error
