@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.abc
 
 __all__ = ["HandlerTasks"]
 
@@ -21,20 +20,20 @@ class HandlerTasks:
     """Starts tasks, and leaves none behind: an asynchronous context manager.
 
     At its end those that still run are canceled as anyio does it: again and again, wherever they wait,
-    except where they are shielded.
-
-    Args:
-        owner: fails with what no handler may raise, such as `SystemExit`.
+    except where they are shielded. What a task raises cancels the body and is raised from it, in a group;
+    a handler's exceptions do not come so far, only what is none, such as `SystemExit`.
     """
 
-    def __init__(self, owner: anyio.abc.TaskGroup) -> None:
-        self._owner = owner
+    def __init__(self) -> None:
+        self._body = anyio.CancelScope()
+        self._failures: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
         self._scopes: set[anyio.CancelScope] = set()
         self._over = False
 
     async def __aenter__(self) -> Self:
         """Tasks may be started."""
+        self._body.__enter__()
         return self
 
     async def __aexit__(
@@ -42,8 +41,12 @@ class HandlerTasks:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        """Cancel what runs, and wait for it."""
+    ) -> bool:
+        """Cancel what runs, and wait for it.
+
+        Raises:
+            BaseExceptionGroup: what tasks have raised.
+        """
         self._over = True
         canceled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
@@ -55,14 +58,18 @@ class HandlerTasks:
                 except asyncio.CancelledError as error:
                     canceled = error  # asyncio's own, which knows no shield; first they end
         self._tasks.clear()
+        is_ours = self._body.__exit__(exc_type, exc, traceback)
         if canceled is not None:
             raise canceled
+        if self._failures:
+            raise BaseExceptionGroup("handlers failed", self._failures)
+        return is_ours
 
     def start(self, begin: Callable[[], Awaitable[object]], name: str) -> None:
         """Await what `begin` returns, in a task.
 
         Args:
-            begin: called in the task; what it or its result raises fails the owner.
+            begin: called in the task.
             name: the task's.
         """
         task = asyncio.get_running_loop().create_task(self._run(begin), name=name)
@@ -82,8 +89,5 @@ class HandlerTasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._owner.start_soon(_fail, error)
-
-
-async def _fail(error: BaseException) -> None:
-    raise error
+            self._failures.append(error)
+            self._body.cancel()

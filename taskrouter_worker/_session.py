@@ -86,6 +86,20 @@ def full_jitter(attempt: int) -> float:
     return random.uniform(0, min(30.0, 2.0 ** min(attempt, 5)))  # noqa: S311 - spreads load, guards nothing
 
 
+def _bounded(backoff: Backoff) -> Backoff:
+    """The application's `backoff`, with the usual delay where it fails, as powers do after long outages."""
+
+    def delay(attempt: int) -> float:
+        try:
+            seconds = float(backoff(attempt))
+        except Exception:
+            logger.exception("reconnect_backoff failed at attempt %d: waiting the usual time", attempt)
+            return full_jitter(attempt)
+        return full_jitter(attempt) if math.isnan(seconds) else max(0.0, seconds)
+
+    return delay
+
+
 class SessionState(StrEnum):
     """Where a worker's session stands."""
 
@@ -221,7 +235,7 @@ class Session:
         self._dispatcher = dispatcher
         self._events = events
         self._close_existing_sessions = close_existing_sessions
-        self._backoff = backoff
+        self._backoff = _bounded(backoff)
         self._clock = clock
         tokens.events = events
 
@@ -282,7 +296,7 @@ class Session:
     async def run(self) -> None:
         """Stay connected until `close`, or until it makes no sense any more (see `failure`)."""
         try:
-            async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+            async with HandlerTasks() as handlers:
                 self._dispatcher.open(handlers)
                 with anyio.CancelScope() as self._scope:
                     if not self._closing:
@@ -336,6 +350,8 @@ class Session:
                 refused += 1
                 self.failure = None
                 self.set_state(SessionState.WAITING)
+                if attempt.ready_at is not None and attempt.disconnect is not None:
+                    self._left(attempt, attempt.disconnect, will_reconnect=True)
                 await self._replace(attempt.token)
                 continue
             expired = self._expired_with(attempt)
@@ -459,7 +475,9 @@ class Session:
         try:
             await self._tokens.replace(token)
         except TokenProviderError as error:
-            self._events.failed(error)  # the keeper goes on asking
+            self._events.failed(error)
+            if self._tokens.is_current(token):
+                self._tokens.ran_out()  # nothing can be done with it; the keeper goes on asking
 
     @staticmethod
     def _is_refusal(error: TaskRouterError | None) -> bool:

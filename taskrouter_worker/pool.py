@@ -289,7 +289,11 @@ class WorkerPool:
         if self._owner is not None or self._closing.is_set():
             raise RuntimeError("this WorkerPool was already started; make a new one")
         self._owner = asyncio.create_task(self._own(), name="worker pool")
-        await self._opened.wait()
+        try:
+            await self._opened.wait()
+        except BaseException:
+            await self._leave()
+            raise
         return self
 
     async def __aexit__(
@@ -299,6 +303,9 @@ class WorkerPool:
         traceback: TracebackType | None,
     ) -> None:
         """Disconnect all workers, and leave nothing running."""
+        await self._leave()
+
+    async def _leave(self) -> None:
         with anyio.CancelScope(shield=True):
             await self.disconnect()
 
@@ -382,7 +389,7 @@ class WorkerPool:
 
     async def _own(self) -> None:
         try:
-            async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+            async with anyio.create_task_group() as tasks, HandlerTasks() as handlers:
                 self._dispatcher.open(handlers)
                 self._tasks = tasks
                 for member in self._members.values():

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-import anyio
 import pytest
 
 from taskrouter_worker import HandlerError, Reservation, Worker
@@ -42,7 +41,7 @@ class Tower:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Bell]:
         """Coroutine handlers can run inside."""
-        async with anyio.create_task_group() as tasks, HandlerTasks(tasks) as handlers:
+        async with HandlerTasks() as handlers:
             self.dispatcher.open(handlers)
             yield self.bell
             await self.dispatcher.idle()

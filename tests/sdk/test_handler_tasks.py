@@ -25,7 +25,7 @@ async def test_the_end_cancels_what_runs_and_waits_for_it() -> None:
         finally:
             log.append("canceled")
 
-    async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+    async with HandlerTasks() as tasks:
         tasks.start(handler, "one")
         tasks.start(handler, "two")
         await settle()
@@ -46,7 +46,7 @@ async def test_who_swallows_a_cancellation_is_canceled_again() -> None:
                 swallowed += 1
         await asyncio.sleep(1_000)
 
-    async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+    async with HandlerTasks() as tasks:
         tasks.start(handler, "stubborn")
         await settle()
     assert swallowed == 3
@@ -64,7 +64,7 @@ async def test_what_is_shielded_is_finished_first() -> None:
         await asyncio.sleep(1_000)
         log.append("never")
 
-    async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+    async with HandlerTasks() as tasks:
         tasks.start(handler, "saving")
         await settle()
     assert log == ["saved"]
@@ -80,7 +80,7 @@ async def test_one_that_has_not_begun_begins_and_is_canceled_at_its_first_wait()
         await asyncio.sleep(1_000)
         log.append("never")
 
-    async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+    async with HandlerTasks() as tasks:
         tasks.start(handler, "late")
     assert log == ["begun"]
 
@@ -98,7 +98,7 @@ async def test_an_owner_that_is_canceled_by_asyncio_itself_waits_for_all_and_sta
                 log.append("saved")
 
     async def own() -> None:
-        async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+        async with HandlerTasks() as tasks:
             tasks.start(handler, "one")
             await asyncio.sleep(1_000)
 
@@ -127,7 +127,7 @@ async def test_what_is_no_exception_fails_the_owner_and_ends_the_others() -> Non
             log.append("canceled")
 
     async def own() -> None:
-        async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+        async with HandlerTasks() as tasks:
             tasks.start(handler, "other")
             tasks.start(broken, "broken")
             await asyncio.sleep(1_000)
@@ -148,7 +148,7 @@ async def test_a_task_is_named_and_begins_in_the_order_of_the_starts() -> None:
         assert task is not None
         log.append(task.get_name())
 
-    async with anyio.create_task_group() as owner, HandlerTasks(owner) as tasks:
+    async with HandlerTasks() as tasks:
         for name in ("one", "two", "three"):
             tasks.start(handler, name)
         await settle()
