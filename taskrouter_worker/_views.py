@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Protocol
 
 from ._context import Attributes, moment, parse_attributes
 from .resources import (
@@ -17,11 +18,39 @@ from .resources import (
 __all__ = [
     "ActivityView",
     "ChannelView",
+    "OfWorkspace",
     "ReservationView",
     "TaskView",
     "TransferView",
     "WorkerView",
 ]
+
+
+class _WorkspaceFields(Protocol):
+    @property
+    def account_sid(self) -> str: ...
+    @property
+    def workspace_sid(self) -> str: ...
+
+
+class OfWorkspace:
+    """What all that belongs to a workspace has in common. Subclasses say where `_fields` comes from."""
+
+    __slots__ = ()
+
+    @property
+    def _fields(self) -> _WorkspaceFields:
+        raise NotImplementedError
+
+    @property
+    def account_sid(self) -> str:
+        """The account, ``AC...``."""
+        return self._fields.account_sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """The workspace, ``WS...``."""
+        return self._fields.workspace_sid
 
 
 class WorkerView:
@@ -194,7 +223,7 @@ class TaskView:
         return str(self._fields.version)
 
 
-class ReservationView:
+class ReservationView(OfWorkspace):
     """What `Reservation` and its synchronous counterpart have in common."""
 
     __slots__ = ()
@@ -207,16 +236,6 @@ class ReservationView:
     def sid(self) -> str:
         """The reservation's SID, ``WR...``."""
         return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """The account, ``AC...``."""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """The workspace, ``WS...``."""
-        return self._fields.workspace_sid
 
     @property
     def worker_sid(self) -> str:
@@ -256,7 +275,7 @@ class ReservationView:
         return str(self._fields.version)
 
 
-class ChannelView:
+class ChannelView(OfWorkspace):
     """What `Channel` and its synchronous counterpart have in common."""
 
     __slots__ = ()
@@ -269,16 +288,6 @@ class ChannelView:
     def sid(self) -> str:
         """The worker channel's SID, ``WC...``."""
         return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """The account, ``AC...``."""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """The workspace, ``WS...``."""
-        return self._fields.workspace_sid
 
     @property
     def worker_sid(self) -> str:
@@ -332,7 +341,7 @@ class ChannelView:
         return moment(self._fields.date_updated)
 
 
-class ActivityView:
+class ActivityView(OfWorkspace):
     """What `Activity` and its synchronous counterpart have in common."""
 
     __slots__ = ()
@@ -345,16 +354,6 @@ class ActivityView:
     def sid(self) -> str:
         """The activity's SID, ``WA...``."""
         return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """The account, ``AC...``."""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """The workspace, ``WS...``."""
-        return self._fields.workspace_sid
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from ._requests import Request, WorkspaceRoutes, check_sid, present
 from ._token import Token
 from ._token_keeper import TokenKeeper, TokenProvider
 from ._transport import Transport
-from ._views import TaskView, WorkerView
+from ._views import OfWorkspace, TaskView, WorkerView
 from .clock import SystemClock
 from .errors import InvalidTokenError, NotConnectedError
 from .resources import Page, TaskFields, TaskQueueFields, WorkerFields
@@ -89,13 +89,17 @@ class WorkerInfo(WorkerView):
         return f"<WorkerInfo {self.name!r} {self.sid} {self.activity_name}>"
 
 
-class TaskQueue:
+class TaskQueue(OfWorkspace):
     """A task queue: a picture of one moment."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_shown",)
 
     def __init__(self, fields: TaskQueueFields) -> None:
-        self._fields = fields
+        self._shown = fields
+
+    @property
+    def _fields(self) -> TaskQueueFields:
+        return self._shown
 
     @property
     def sid(self) -> str:
@@ -106,16 +110,6 @@ class TaskQueue:
     def queue_sid(self) -> str:
         """The same as `sid`, as in Worker.js."""
         return self._fields.sid
-
-    @property
-    def account_sid(self) -> str:
-        """The account, ``AC...``."""
-        return self._fields.account_sid
-
-    @property
-    def workspace_sid(self) -> str:
-        """The workspace, ``WS...``."""
-        return self._fields.workspace_sid
 
     @property
     def name(self) -> str:
