@@ -9,17 +9,17 @@ from typing import Final
 
 from taskrouter_worker._version import __version__
 
-from .completion_command import add_completion, run_completion
-from .events_command import add_events, run_events
-from .explain_command import add_explain, run_explain
-from .health_command import add_health, run_health
+from .commands.completion import add_completion, run_completion
+from .commands.events import add_events, run_events
+from .commands.explain import add_explain, run_explain
+from .commands.health import add_health, run_health
+from .commands.replay import add_replay, run_replay
+from .commands.serve_options import add_serve
+from .commands.state import COMMANDS, add_state_commands, run_state_command
+from .commands.task import add_task, run_task
+from .commands.token import add_token, run_token
+from .commands.worker import add_worker, run_worker
 from .remote import carry_out
-from .replay_command import add_replay, run_replay
-from .serve_options import add_serve
-from .state_command import COMMANDS, add_state_commands, run_state_command
-from .task_command import add_task, run_task
-from .token_command import add_token, run_token
-from .worker_command import add_worker, run_worker
 
 __all__ = ["main"]
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_replay(options)
     if options.command in COMMANDS:
         return run_state_command(options, ENVIRONMENT)
-    from .serve_command import run_serve  # noqa: PLC0415 - it loads the server, which the others do without
+    from .commands.serve import run_serve  # noqa: PLC0415 - it loads the server, which the others do without
 
     return run_serve(options, parser, ENVIRONMENT)
 

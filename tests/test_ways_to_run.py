@@ -11,7 +11,7 @@ import yaml
 
 from server_stub import Settings, StubServer
 from server_stub.__main__ import main
-from server_stub.serve_command import show_banner
+from server_stub.commands.serve import show_banner
 from tests.ways_to_run.dockerfile import kept_by, read_stages
 
 ROOT = Path(__file__).parent.parent

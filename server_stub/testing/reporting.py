@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
+from server_stub.commands.explain import explanation_lines
 from server_stub.domain.errors import NotFound
 from server_stub.domain.history import PastEvent
-from server_stub.explain_command import explanation_lines
 
 from .desk import Desk
 

@@ -17,11 +17,12 @@ from typing import Any
 import jwt
 import pytest
 
-from server_stub import StubServer, task_command
+from server_stub import StubServer
 from server_stub.__main__ import main
-from server_stub.env_file import write_env_file
+from server_stub.commands import task as task_command
+from server_stub.commands.env_file import write_env_file
+from server_stub.commands.showing import show_text
 from server_stub.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
-from server_stub.showing import show_text
 from taskrouter_worker.__main__ import main as worker_main
 from taskrouter_worker._version import __version__
 from tests.cli.programs import known_to

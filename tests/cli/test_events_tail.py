@@ -11,7 +11,7 @@ import pytest
 
 from server_stub import Settings, StubServer
 from server_stub.__main__ import ENVIRONMENT, _parser, main
-from server_stub.events_command import run_events
+from server_stub.commands.events import run_events
 from tests.cli.programs import PATIENCE, environment, known_to, started
 from tests.sdk.office import Office
 

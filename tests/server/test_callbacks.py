@@ -7,8 +7,8 @@ from twilio.request_validator import RequestValidator
 
 from server_stub.__main__ import _parser
 from server_stub.callbacks import signature, wire_address
+from server_stub.commands.serve import settings_from
 from server_stub.deliveries import masked
-from server_stub.serve_command import settings_from
 from server_stub.settings import is_loopback
 
 PARAMETERS = {"TaskSid": "WT1", "TaskAttributes": '{"name": "Zoë & co=1"}', "Empty": "", "a": "small"}

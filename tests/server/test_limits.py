@@ -16,6 +16,7 @@ import pytest
 from server_stub import __main__ as command_line
 from server_stub.app import MAX_HEADER
 from server_stub.callbacks import MAX_ANSWER, WAITING
+from server_stub.commands.serve import settings_from
 from server_stub.console_feed import MAX_FEEDS, MAX_FRAME
 from server_stub.deliveries import KEPT
 from server_stub.domain import expression, workflow
@@ -25,7 +26,6 @@ from server_stub.limits import MAX_KEYS, ConnectionWatch, Doorkeeper, RateLimit,
 from server_stub.operations import MAX_PAGE_SIZE
 from server_stub.replies import ApiError
 from server_stub.rest import MAX_FIELDS
-from server_stub.serve_command import settings_from
 from server_stub.tokens import MAX_TOKEN
 from tests.server.conftest import Open
 from tests.server.place import basic

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from .domain.model import Limits
-from .remote import (
+from server_stub.domain.model import Limits
+from server_stub.remote import (
     EPILOG,
     MISUSED,
     UNKNOWN,
@@ -27,7 +27,7 @@ from .remote import (
     fetch,
     plain,
 )
-from .seeding import Problem, SeedError, read_source
+from server_stub.seeding import Problem, SeedError, read_source
 
 __all__ = ["COMMANDS", "add_state_commands", "run_state_command", "show_problems"]
 
@@ -215,7 +215,7 @@ def _tell(options: argparse.Namespace, answer: Json) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     """Look for problems without a server."""
-    from .seeding.trial import try_out  # noqa: PLC0415 - it loads the domain, which the others do without
+    from server_stub.seeding.trial import try_out  # noqa: PLC0415 - it loads the domain, which the others do without
 
     body = _input(options)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from .remote import DONE, complain
+from server_stub.remote import DONE, complain
+
 from .showing import show_json, show_text
 
 __all__ = ["add_completion", "run_completion"]

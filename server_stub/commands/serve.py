@@ -12,18 +12,19 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import fields
 
-from .app import StubServer
-from .domain.model import Limits
+from server_stub.app import StubServer
+from server_stub.domain.model import Limits
+from server_stub.hand_clock import HandClock
+from server_stub.limits import ServerLimits, limits_from
+from server_stub.offset_clock import OffsetClock
+from server_stub.process import FILES_BESIDE, GarbageKeeper, allow_files
+from server_stub.seeding import SeedError
+from server_stub.settings import Settings
+from server_stub.storage import Data, StorageError, open_store
+
 from .env_file import write_env_file
-from .hand_clock import HandClock
-from .limits import ServerLimits, limits_from
-from .offset_clock import OffsetClock
-from .process import FILES_BESIDE, GarbageKeeper, allow_files
-from .seeding import SeedError
 from .serve_options import CREDENTIALS
-from .settings import Settings
-from .state_command import show_problems
-from .storage import Data, StorageError, open_store
+from .state import show_problems
 
 __all__ = ["run_serve", "settings_from", "show_banner"]
 

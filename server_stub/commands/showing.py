@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from .remote import DONE, Stop, plain
+from server_stub.remote import DONE, Stop, plain
 
 __all__ = ["brief", "show_json", "show_line", "show_table", "show_text"]
 

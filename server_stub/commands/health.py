@@ -11,7 +11,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from .remote import Json, add_url, plain
+from server_stub.remote import Json, add_url, plain
 
 __all__ = ["add_health", "run_health"]
 

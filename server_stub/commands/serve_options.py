@@ -1,4 +1,4 @@
-"""`taskrouter-stub serve`: its options. What it does is in `serve_command`, which loads the whole server."""
+"""`taskrouter-stub serve`: its options. What it does is in `serve`, which loads the whole server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .domain.model import Limits
-from .limits import add_limit_options
+from server_stub.domain.model import Limits
+from server_stub.limits import add_limit_options
 
 __all__ = ["CREDENTIALS", "add_serve"]
 

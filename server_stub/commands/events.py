@@ -11,9 +11,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from taskrouter_worker.terms import EventType
-
-from .remote import (
+from server_stub.remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -30,6 +28,8 @@ from .remote import (
     pages,
     the_desk,
 )
+from taskrouter_worker.terms import EventType
+
 from .showing import show_json, show_line
 
 __all__ = ["add_events", "run_events"]

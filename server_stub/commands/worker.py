@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any, Final
 
-from .remote import (
+from server_stub.remote import (
     DONE,
     EPILOG,
     STATUSES,
@@ -17,8 +17,9 @@ from .remote import (
     credentials,
     the_desk,
 )
+
 from .showing import brief, show_json, show_line, show_table
-from .task_command import read_attributes
+from .task import read_attributes
 
 __all__ = ["add_worker", "run_worker"]
 

@@ -8,10 +8,7 @@ import shlex
 import warnings
 from typing import Any, Final
 
-from taskrouter_worker.terms import Role
-from taskrouter_worker.tokens import MAX_LIFETIME, worker_token
-
-from .remote import (
+from server_stub.remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -23,7 +20,10 @@ from .remote import (
     credentials,
     the_desk,
 )
-from .settings import BRIDGE_PATH
+from server_stub.settings import BRIDGE_PATH
+from taskrouter_worker.terms import Role
+from taskrouter_worker.tokens import MAX_LIFETIME, worker_token
+
 from .showing import show_json, show_text
 
 __all__ = ["add_token", "run_token"]

@@ -13,9 +13,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from taskrouter_worker.terms import RESERVATION_LIVE
-
-from .remote import (
+from server_stub.remote import (
     EPILOG,
     UNKNOWN,
     Json,
@@ -28,6 +26,7 @@ from .remote import (
     pages,
     plain,
 )
+from taskrouter_worker.terms import RESERVATION_LIVE
 
 __all__ = ["add_explain", "explanation_lines", "run_explain"]
 

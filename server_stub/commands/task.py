@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from .remote import (
+from server_stub.remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -22,6 +22,7 @@ from .remote import (
     credentials,
     the_desk,
 )
+
 from .showing import brief, show_json, show_line, show_table
 
 __all__ = ["add_task", "read_attributes", "run_task"]
