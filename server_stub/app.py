@@ -25,16 +25,16 @@ from taskrouter_worker.tokens import worker_token
 from .callbacks import Callbacks
 from .chronicle import Chronicle
 from .commits import CommitFailed
-from .console import API as CONSOLE_API
-from .console import Console
+from .console.routes import API as CONSOLE_API
+from .console.routes import Console
 from .deliveries import Deliveries
 from .domain.events import Event
 from .domain.history import PastEvent, Window
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_bridge import EventBridge
-from .fault_door import FaultDoor
-from .faults import Faults
+from .faults.active import Faults
+from .faults.door import FaultDoor
 from .front import OriginGuard, as_json, forget_handlers, once_stored, quiet_logger, tls_context
 from .hand_clock import HandClock
 from .ids import RandomSids, SeededSids
@@ -52,9 +52,9 @@ from .seeding import SeedDocument, source_for
 from .sessions import Sessions
 from .settings import BRIDGE_PATH, Settings
 from .standing_clock import StandingClock
-from .state_documents import StateInput
-from .state_keeper import StateKeeper
-from .state_routes import StateRoutes
+from .state.documents import StateInput
+from .state.keeper import StateKeeper
+from .state.routes import StateRoutes
 from .storage import Data, Durability, StorageError
 from .store import Account
 from .switchboard import Switchboard

@@ -38,9 +38,9 @@ from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.model import Activity, Worker
 from .domain.workspace import Workspace
-from .fault_rules import ActionKind, FaultAction
-from .fault_wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
-from .faults import Faults, Struck
+from .faults.active import Faults, Struck
+from .faults.rules import ActionKind, FaultAction
+from .faults.wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
 from .limits import ServerLimits
 from .outbox import CloseCode, Hold, Mark, Outbox, Session
 from .replies import ApiError, error_response

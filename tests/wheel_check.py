@@ -110,7 +110,7 @@ def check_contents(wheel: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert names == expected, f"not in the wheel: {expected - names}; in the wheel only: {names - expected}"
-    needed = {"server_stub/console/index.html", "server_stub/py.typed", "taskrouter_worker/py.typed"}
+    needed = {"server_stub/console/web/index.html", "server_stub/py.typed", "taskrouter_worker/py.typed"}
     assert needed <= names, needed - names
     assert not [name for name in names if "test_" in name or name.startswith("tests/")]
 
@@ -148,7 +148,7 @@ def use_the_server(scripts: Path, here: Path) -> None:
 
         kind, page = fetch(f"{local['rest_url']}/console")
         assert (kind, b"<html" in page) == ("text/html", True)
-        for file in sorted((ROOT / "server_stub" / "console").iterdir()):
+        for file in sorted((ROOT / "server_stub" / "console" / "web").iterdir()):
             assert fetch(f"{local['rest_url']}/console/{file.name}")[1] == file.read_bytes(), file.name
 
         environment = {

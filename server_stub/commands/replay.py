@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskrouter_worker.recording import RecordingError, read_recording
 
 if TYPE_CHECKING:
-    from server_stub.replaying import ReplayServer
+    from server_stub.replay import ReplayServer
 
 __all__ = ["add_replay", "run_replay"]
 
@@ -59,7 +59,7 @@ def add_replay(commands: Any) -> None:  # Any: argparse does not name the type
 
 def run_replay(options: argparse.Namespace) -> int:
     """Carry out the command; its exit status."""
-    from server_stub.replaying import (  # noqa: PLC0415 - it loads a server, which the others do without
+    from server_stub.replay import (  # noqa: PLC0415 - it loads a server, which the others do without
         ReplayMismatchError,
         ReplayServer,
     )

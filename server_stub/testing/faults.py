@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from server_stub.fault_helpers import FaultHelpers
-from server_stub.fault_rules import FaultAction, FaultRecord, FaultRule
-from server_stub.faults import FaultHandle
+from server_stub.faults import FaultAction, FaultHandle, FaultRecord, FaultRule
+from server_stub.faults.helpers import FaultHelpers
 
 from .background import BackgroundServer
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from server_stub import Settings, StubServer
-from server_stub.console_access import HEADER
+from server_stub.console.access import HEADER
 from server_stub.domain.model import Reservation, Task
 from tests.browser.conftest import LOOP, SEED, Visit
 from tests.browser.scene import Scene

@@ -12,7 +12,7 @@ import pytest
 import server_stub
 from docs import command_line
 
-CONSOLE = Path(server_stub.__file__).parent / "console"
+CONSOLE = Path(server_stub.__file__).parent / "console" / "web"
 PROGRAMS = command_line.parsers()
 COMMANDS = [command for program in PROGRAMS.values() for command in command_line.commands(program)]
 

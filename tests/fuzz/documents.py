@@ -18,7 +18,7 @@ from server_stub.seeding.check import check
 from server_stub.seeding.problems import SeedError
 from server_stub.seeding.source import Source, read_source, source_of
 from server_stub.seeding.trial import try_out
-from server_stub.state_documents import StateDocument, decode_state, encode_state
+from server_stub.state.documents import StateDocument, decode_state, encode_state
 from taskrouter_worker.terms import ReservationStatus
 from tests.domain.desk import Desk, pending, rule, target
 

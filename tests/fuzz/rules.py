@@ -9,7 +9,7 @@ from server_stub.callbacks import _Attempt, _read_answer
 from server_stub.domain.expression import follow, parse
 from server_stub.domain.instruction_options import InstructionOptions, from_answer
 from server_stub.domain.workflow import parse_configuration, parse_order_by
-from server_stub.fault_rules import FaultAction, FaultPlan, FaultRecord, FaultRule
+from server_stub.faults import FaultAction, FaultPlan, FaultRecord, FaultRule
 from server_stub.parameters import read_params
 from server_stub.replies import version_of
 from server_stub.rest import _find, _pairs

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from server_stub.replaying_script import scripts_of
+from server_stub.replay.script import scripts_of
 from taskrouter_worker._requests import Request
 from taskrouter_worker._snapshot import _ACTIVITIES, _CHANNELS, _RESERVATION, _RESERVATIONS, _WORKER
 from taskrouter_worker._token import Token

@@ -244,7 +244,7 @@ _ALL: Final = (
         parse=sdk.recordings,
         refusals=(ValueError,),
         seeds=seeds.recordings,
-        modules=("taskrouter_worker.recording", "server_stub.replaying_script"),
+        modules=("taskrouter_worker.recording", "server_stub.replay.script"),
         words=(
             *_JSON,
             "type",
@@ -271,7 +271,7 @@ _ALL: Final = (
         parse=documents.state,
         refusals=(InvalidArgument, DamagedDocument),
         seeds=seeds.STATE,
-        modules=("server_stub.domain.memento", "server_stub.domain.records", "server_stub.state_documents"),
+        modules=("server_stub.domain.memento", "server_stub.domain.records", "server_stub.state.documents"),
         words=("gone", "sid", "pending", "accepted", "wrapping", "completed", "null"),
         max_length=32_768,
     ),
@@ -288,7 +288,7 @@ _ALL: Final = (
         parse=rules.faults,
         refusals=(ValueError,),
         seeds=seeds.faults,
-        modules=("server_stub.fault_rules",),
+        modules=("server_stub.faults.rules",),
         words=(
             "fault",
             "action",

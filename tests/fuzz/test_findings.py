@@ -15,7 +15,7 @@ from server_stub.domain.model import Limits
 from server_stub.domain.records import DamagedDocument, encode
 from server_stub.domain.records import decode as decode_document
 from server_stub.domain.workflow import parse_configuration
-from server_stub.fault_rules import FaultRecord, FaultRule
+from server_stub.faults import FaultRecord, FaultRule
 from server_stub.seeding import SeedError, read_source
 from taskrouter_worker._transport import _retry_after
 from taskrouter_worker.errors import InvalidMessageError

@@ -13,7 +13,7 @@ import pytest
 from server_stub import Settings, StubServer
 from server_stub.domain.workspace import Workspace
 from server_stub.proxy import TcpProxy
-from server_stub.replaying import ReplayServer
+from server_stub.replay import ReplayServer
 from taskrouter_worker import Disconnect, Reservation, TaskRouterError, Worker
 from taskrouter_worker.recording import Closed, Recording, Refused, read_recording
 from tests.interop.conftest import Desk

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from server_stub import StubServer
-from server_stub.console_access import HEADER
+from server_stub.console.access import HEADER
 
 
 class Caller:

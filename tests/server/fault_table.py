@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 from server_stub import StubServer
 from server_stub.domain.workspace import Workspace
-from server_stub.fault_rules import ActionKind, FaultKind
-from server_stub.faults import FaultHandle, Faults
+from server_stub.faults import ActionKind, FaultHandle, FaultKind, Faults
 from tests.scenarios.journal import History
 
 __all__ = ["ROWS", "Played", "Row", "Seat", "play"]

@@ -25,7 +25,7 @@ from docs import authority
 from docs.authority import MEANING, ROWS, Cell, Door, Holder, Row
 from server_stub import Settings, StubServer, bridge_routes
 from server_stub.domain.workspace import Workspace
-from server_stub.fault_rules import FaultKind, FaultRule
+from server_stub.faults import FaultKind, FaultRule
 from server_stub.rest_operations import OPERATIONS
 from server_stub.standing_clock import StandingClock
 from taskrouter_worker.clock import ManualClock

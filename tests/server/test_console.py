@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from server_stub import Settings, StubServer, console_access
-from server_stub.console import API
-from server_stub.console_access import HEADER
+from server_stub import Settings, StubServer
+from server_stub.console import access as console_access
+from server_stub.console.access import HEADER
+from server_stub.console.routes import API
 from server_stub.hand_clock import HandClock
 from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
@@ -235,7 +236,7 @@ async def test_only_the_page_s_own_files_are_served(caller: Caller) -> None:
 
 
 def test_page_asks_no_other_server_and_makes_no_markup_of_text() -> None:
-    for file in files("server_stub").joinpath("console").iterdir():
+    for file in files("server_stub.console").joinpath("web").iterdir():
         text = file.read_text(encoding="utf-8")
         text = text.replace("http://www.w3.org/2000/svg", "").replace("https?:", "")
         for word in (
@@ -431,5 +432,5 @@ def test_hand_clock_does_not_go_back() -> None:
 
 
 def test_files_of_the_page_are_in_the_package() -> None:
-    names = {file.name for file in files("server_stub").joinpath("console").iterdir()}
+    names = {file.name for file in files("server_stub.console").joinpath("web").iterdir()}
     assert {"index.html", "console.css", "main.js", "theme.js", "icon.svg"} <= names

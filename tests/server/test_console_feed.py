@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from server_stub import Settings, StubServer, console_feed
+from server_stub import Settings, StubServer
 from server_stub.commits import CommitFailed
-from server_stub.console_access import HEADER
-from server_stub.console_feed import Feed, Feeds
+from server_stub.console import feed as console_feed
+from server_stub.console.access import HEADER
+from server_stub.console.feed import Feed, Feeds
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker import Worker
 from tests.server.console_caller import Caller, calling, messages, until
@@ -187,7 +188,7 @@ async def test_page_that_goes_away_is_forgotten(caller: Caller) -> None:
 
 
 async def test_there_are_not_too_many_pages(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server_stub.console.MAX_FEEDS", 0)
+    monkeypatch.setattr("server_stub.console.routes.MAX_FEEDS", 0)
     await caller.enter()
     assert (await caller.ask("GET", "/console/live"))[0] == 429
 

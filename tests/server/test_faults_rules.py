@@ -10,8 +10,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server_stub.fault_rules import ActionKind, FaultAction, FaultKind, FaultPlan, FaultRecord, FaultRule
-from server_stub.faults import Faults, FaultyFrame
+from server_stub.faults import (
+    ActionKind,
+    FaultAction,
+    FaultKind,
+    FaultPlan,
+    FaultRecord,
+    FaultRule,
+    Faults,
+    FaultyFrame,
+)
 from tests.server.raw import PATIENCE, Answer, Client, Desk
 
 WS, OTHER_WS = "WS" + "1" * 32, "WS" + "2" * 32

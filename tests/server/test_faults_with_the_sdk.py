@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server_stub import Settings, StubServer
-from server_stub.fault_rules import ActionKind, FaultKind, FaultRule
+from server_stub.faults import ActionKind, FaultKind, FaultRule
 from taskrouter_worker import (
     ConnectionFailedError,
     RateLimitedError,

@@ -17,11 +17,11 @@ from server_stub import __main__ as command_line
 from server_stub.app import MAX_HEADER
 from server_stub.callbacks import MAX_ANSWER, WAITING
 from server_stub.commands.serve import settings_from
-from server_stub.console_feed import MAX_FEEDS, MAX_FRAME
+from server_stub.console.feed import MAX_FEEDS, MAX_FRAME
 from server_stub.deliveries import KEPT
 from server_stub.domain import expression, workflow
 from server_stub.domain.model import Limits
-from server_stub.faults import MAX_LOG
+from server_stub.faults.active import MAX_LOG
 from server_stub.limits import MAX_KEYS, ConnectionWatch, Doorkeeper, RateLimit, ServerLimits
 from server_stub.operations import MAX_PAGE_SIZE
 from server_stub.replies import ApiError

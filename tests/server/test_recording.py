@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from server_stub import Settings, StubServer
 from server_stub.domain.workspace import Workspace
-from server_stub.replaying import ReplayMismatchError, ReplayServer
+from server_stub.replay import ReplayMismatchError, ReplayServer
 from taskrouter_worker import RequestError, Reservation, Worker, WorkerPool, worker_token
 from taskrouter_worker._redaction import _FIELDS, _INNER_KEYS, _JSON_KEYS, _NEVER_KEYS, _TEXT_KEYS, _WORD_KEYS
 from taskrouter_worker.recording import (

@@ -14,7 +14,7 @@ from server_stub.domain.model import Limits
 from server_stub.domain.workspace import Workspace
 from server_stub.seeding import Problem, Seed, SeedError, Source, read_source, source_for
 from server_stub.seeding.check import check
-from server_stub.state_documents import FreshSids
+from server_stub.state.documents import FreshSids
 from tests.server.test_seed import made
 
 NAMES = st.sampled_from(

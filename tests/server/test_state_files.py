@@ -451,8 +451,8 @@ async def test_only_those_who_may_use_the_rest_api_set_the_state(desk: Desk) -> 
 
 
 async def test_too_large_a_body_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server_stub.state_routes.MAX_BYTES", 100)
-    monkeypatch.setattr("server_stub.state_routes.MAX_STATE", 100)
+    monkeypatch.setattr("server_stub.state.routes.MAX_BYTES", 100)
+    monkeypatch.setattr("server_stub.state.routes.MAX_STATE", 100)
 
     async def in_parts() -> AsyncIterator[bytes]:
         for _ in range(3):

@@ -12,11 +12,12 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
-from .domain.errors import NotFound
-from .fault_rules import FaultAction, FaultRecord, FaultRule
-from .faults import FaultHandle, Faults
-from .replies import ApiError, method_not_allowed, read_body
-from .runtime import Runtime
+from server_stub.domain.errors import NotFound
+from server_stub.replies import ApiError, method_not_allowed, read_body
+from server_stub.runtime import Runtime
+
+from .active import FaultHandle, Faults
+from .rules import FaultAction, FaultRecord, FaultRule
 
 __all__ = ["FaultDoor"]
 

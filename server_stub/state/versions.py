@@ -6,10 +6,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from .domain.memento import dump
-from .domain.model import Reservation, Task, TaskQueue, Worker, WorkerChannel
-from .domain.records import EntityRecord
-from .domain.workspace import Workspace
+from server_stub.domain.memento import dump
+from server_stub.domain.model import Reservation, Task, TaskQueue, Worker, WorkerChannel
+from server_stub.domain.records import EntityRecord
+from server_stub.domain.workspace import Workspace
 
 __all__ = ["raise_versions"]
 

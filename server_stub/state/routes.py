@@ -13,14 +13,15 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from .domain.errors import DomainError, NotFound
-from .parameters import Param, flag, read_params, text
-from .replies import ApiError, in_time, method_not_allowed
-from .runtime import InternalError
-from .seeding import SeedError, read_source
-from .seeding.source import MAX_BYTES
-from .state_documents import encode_state
-from .state_keeper import StateKeeper
+from server_stub.domain.errors import DomainError, NotFound
+from server_stub.parameters import Param, flag, read_params, text
+from server_stub.replies import ApiError, in_time, method_not_allowed
+from server_stub.runtime import InternalError
+from server_stub.seeding import SeedError, read_source
+from server_stub.seeding.source import MAX_BYTES
+
+from .documents import encode_state
+from .keeper import StateKeeper
 
 __all__ = ["MAX_STATE", "StateRoutes"]
 

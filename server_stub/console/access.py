@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .replies import ApiError, json_response, method_not_allowed, read_body
-from .tokens import Credentials
+from server_stub.replies import ApiError, json_response, method_not_allowed, read_body
+from server_stub.tokens import Credentials
 
 __all__ = ["HEADER", "PRIVATE", "Access"]
 

@@ -1,15 +1,15 @@
 """What the console is told: short records, lists instead of objects, as there may be ten thousand of them.
 
-The order of their fields is known to ``console/store.js`` as well. Dates are epoch seconds.
+The order of their fields is known to ``web/store.js`` as well. Dates are epoch seconds.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from .domain.history import PastEvent
-from .domain.model import Reservation, Task, Worker
-from .domain.workspace import Workspace
+from server_stub.domain.history import PastEvent
+from server_stub.domain.model import Reservation, Task, Worker
+from server_stub.domain.workspace import Workspace
 
 __all__ = ["PREVIEW", "config", "event_record", "reservation_record", "task_record", "worker_record"]
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSMsgType
 
-from .faults import Faults, FaultyFrame, FrameFault
-from .views import HEARTBEAT, Frame
+from server_stub.views import HEARTBEAT, Frame
+
+from .active import Faults, FaultyFrame, FrameFault
 
 if TYPE_CHECKING:
-    from .outbox import Session
+    from server_stub.outbox import Session
 
 __all__ = ["HALF_OPEN_SECONDS", "abort", "fall_silent", "forget_late", "reset", "write_frame"]
 

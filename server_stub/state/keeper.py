@@ -12,19 +12,19 @@ from typing import Final, cast
 
 import msgspec
 
+from server_stub.domain.errors import InvalidArgument, NotFound
+from server_stub.domain.memento import dump, restore
+from server_stub.domain.model import Limits
+from server_stub.domain.records import DamagedDocument, WorkspaceDocument
+from server_stub.domain.workspace import Workspace
+from server_stub.runtime import Runtime
+from server_stub.seeding import Seed, SeedDocument, Source, source_for
+from server_stub.seeding.build import build
+from server_stub.seeding.document import WorkspaceSeed
+from server_stub.seeding.sids import SeedSids
 from taskrouter_worker.terms import WorkspaceTemplate
 
-from .domain.errors import InvalidArgument, NotFound
-from .domain.memento import dump, restore
-from .domain.model import Limits
-from .domain.records import DamagedDocument, WorkspaceDocument
-from .domain.workspace import Workspace
-from .runtime import Runtime
-from .seeding import Seed, SeedDocument, Source, source_for
-from .seeding.build import build
-from .seeding.document import WorkspaceSeed
-from .seeding.sids import SeedSids
-from .state_documents import (
+from .documents import (
     FreshSids,
     StateDocument,
     StateInput,
@@ -33,7 +33,7 @@ from .state_documents import (
     encode_state,
     sids_of,
 )
-from .state_versions import raise_versions
+from .versions import raise_versions
 
 __all__ = ["DEFAULT_SEED", "MAX_SNAPSHOTS", "Leave", "StateKeeper"]
 

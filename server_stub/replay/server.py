@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, Self, cast
 import jwt
 from aiohttp import web
 
+from server_stub.replies import CORS, ApiError, error_response, read_body
+from server_stub.settings import BRIDGE_PATH
 from taskrouter_worker.recording import (
     Answer,
     Closed,
@@ -27,9 +29,7 @@ from taskrouter_worker.recording import (
     bearer_of,
 )
 
-from .replaying_script import Act, ReplayMismatchError, Script, scripts_of
-from .replies import CORS, ApiError, error_response, read_body
-from .settings import BRIDGE_PATH
+from .script import Act, ReplayMismatchError, Script, scripts_of
 
 __all__ = ["Pace", "ReplayMismatchError", "ReplayServer"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from .fault_rules import ActionKind, Door, FaultAction, FaultKind, FaultRule
+from .rules import ActionKind, Door, FaultAction, FaultKind, FaultRule
 
 if TYPE_CHECKING:
-    from .faults import FaultHandle
+    from .active import FaultHandle
 
 __all__ = ["FaultHelpers", "FrameOptions", "Options", "RequestOptions", "SessionOptions", "Sessions"]
 

@@ -7,8 +7,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from .domain.errors import InvalidArgument
-from .domain.records import DamagedDocument, EntityRecord, WorkspaceDocument
+from server_stub.domain.errors import InvalidArgument
+from server_stub.domain.records import DamagedDocument, EntityRecord, WorkspaceDocument
 
 __all__ = [
     "VERSION",

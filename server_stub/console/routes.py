@@ -1,7 +1,7 @@
 """The console: a page that shows what goes on in this server, and lets people take part.
 
 Below ``/console``: the page and its files, which hold nothing of anybody; ``/console/session``, see
-`console_access`; ``/console/live``, what happens, as server-sent events; ``/console/clock``; and below
+`access`; ``/console/live``, what happens, as server-sent events; ``/console/clock``; and below
 ``/console/api`` the REST API and parts of ``/stub`` once more, for a session instead of a password, and
 without the faults and the rate limit that are meant for clients. Our choice: TaskRouter has its own page.
 """
@@ -19,22 +19,23 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
-from .chronicle import Chronicle
-from .console_access import PRIVATE, Access
-from .console_feed import MAX_FEEDS, Direction, Feeds
-from .domain.errors import NotFound
-from .domain.events import Event
-from .domain.workspace import Workspace
-from .faults import Faults
-from .hand_clock import LONGEST_STEP, HandClock, advance_all
-from .limits import RateLimit
-from .parameters import Param, flag, read_params, text
-from .replies import REQUEST_TIMEOUT, ApiError, json_response, method_not_allowed, read_body
-from .rest import Rest
-from .runtime import InternalError, Runtime
-from .sessions import Sessions
-from .standing_clock import StandingClock
-from .tokens import Credentials
+from server_stub.chronicle import Chronicle
+from server_stub.domain.errors import NotFound
+from server_stub.domain.events import Event
+from server_stub.domain.workspace import Workspace
+from server_stub.faults import Faults
+from server_stub.hand_clock import LONGEST_STEP, HandClock, advance_all
+from server_stub.limits import RateLimit
+from server_stub.parameters import Param, flag, read_params, text
+from server_stub.replies import REQUEST_TIMEOUT, ApiError, json_response, method_not_allowed, read_body
+from server_stub.rest import Rest
+from server_stub.runtime import InternalError, Runtime
+from server_stub.sessions import Sessions
+from server_stub.standing_clock import StandingClock
+from server_stub.tokens import Credentials
+
+from .access import PRIVATE, Access
+from .feed import MAX_FEEDS, Direction, Feeds
 
 __all__ = ["API", "Console"]
 
@@ -181,7 +182,7 @@ class Console:
             self.access.check_page(request)
         if name not in self._files:
             kind = _TYPES.get(PurePosixPath(name).suffix)
-            file = files("server_stub").joinpath("console", name)
+            file = files("server_stub.console").joinpath("web", name)
             if kind is None or not file.is_file():
                 raise ApiError(404, f"The requested resource /console/{name} was not found")
             content = file.read_bytes()

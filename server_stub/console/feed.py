@@ -16,17 +16,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count, islice
 from typing import Final, Literal
 
+from server_stub.chronicle import Chronicle
+from server_stub.commits import CommitFailed
+from server_stub.domain.errors import NotFound
+from server_stub.domain.events import Event
+from server_stub.domain.history import event_sid
+from server_stub.domain.model import Reservation, Task, Transfer, Worker, WorkerChannel
+from server_stub.domain.workspace import Workspace
+from server_stub.runtime import Runtime
 from taskrouter_worker.terms import SidPrefix
 
-from .chronicle import Chronicle
-from .commits import CommitFailed
-from .console_records import config, event_record, reservation_record, task_record, worker_record
-from .domain.errors import NotFound
-from .domain.events import Event
-from .domain.history import event_sid
-from .domain.model import Reservation, Task, Transfer, Worker, WorkerChannel
-from .domain.workspace import Workspace
-from .runtime import Runtime
+from .records import config, event_record, reservation_record, task_record, worker_record
 
 __all__ = ["MAX_FEEDS", "Direction", "Feed", "Feeds", "Frame"]
 

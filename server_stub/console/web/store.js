@@ -1,5 +1,5 @@
 // What the page knows: the present state of one workspace, as the server told it.
-// The order of the records' fields is that of server_stub/console_records.py.
+// The order of the records' fields is that of server_stub/console/records.py.
 
 const KEPT = 2000; // lines of the timeline
 const RECENT = 500; // reservations that have ended

@@ -1,0 +1,1 @@
+"""Seeds, snapshots, export and import: a server's state as a whole."""
