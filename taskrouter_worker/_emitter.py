@@ -26,11 +26,12 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, ove
 from pyee.base import EventEmitter
 
 from ._endpoints import check_int
+from ._flags import asked_to_end
 from ._handler_tasks import HandlerTasks
 from ._streams import OVERFLOWS, EventStream, Overflow
 from .errors import HandlerError, NotConnectedError
 
-__all__ = ["Dispatcher", "Emitter", "Handler", "Listenable", "Origin"]
+__all__ = ["Dispatcher", "Emitter", "Handler", "Listenable", "Origin", "is_coroutine_function", "pushed"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ Origin = Literal["event", "snapshot", "resync"]
 """Where an emission comes from: a pushed event, the first snapshot, or the difference found after a gap."""
 
 SLOW_HANDLER_SECONDS = 0.1
+
+_ENDS_ALL = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What a handler may raise to end more than itself."""
 
 EventName = TypeVar("EventName", bound=str)
 H = TypeVar("H", bound=Handler)
@@ -60,10 +64,16 @@ _emission: contextvars.ContextVar[_Emission | None] = contextvars.ContextVar("em
 _inside_handler: contextvars.ContextVar[object] = contextvars.ContextVar("inside_handler", default=None)
 
 
+def pushed() -> object:
+    """What the event is about that a handler is called for; None if it was not pushed, and elsewhere."""
+    emission = _emission.get()
+    return emission.args[0] if emission is not None and emission.origin == "event" and emission.args else None
+
+
 class HandlerObserver(Protocol):
     """Who watches handlers; `telemetry` has the real one."""
 
-    def handled(self, source: object, event: str, handler: object, seconds: float, *, failed: bool) -> None:
+    def handled(self, event: str, handler: object, seconds: float, *, failed: bool) -> None:
         """A handler has finished."""
         ...
 
@@ -88,6 +98,7 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self.streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
+        self.left_behind: deque[Callable[[], None]] = deque()  # takes back listeners of streams nobody holds
         self.waiting: set[asyncio.Future[object]] = set()  # those of `wait_for`
         self._closed = False
         self.observer: HandlerObserver | None = None
@@ -103,10 +114,13 @@ class Dispatcher:
         for future in self.waiting:
             if not future.done():
                 future.set_exception(_never())
-        if self.observer is not None:
-            self.observer.closed()
         for stream in list(self.streams):
             stream.end()
+        if self.observer is not None:
+            try:
+                self.observer.closed()
+            except Exception:
+                logger.exception("the end could not be observed")
 
     def expect(self) -> asyncio.Future[object]:
         """A future for an event to come; it fails when the worker closes first. Discard it from `waiting`.
@@ -119,6 +133,18 @@ class Dispatcher:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self.waiting.add(future)
         return future
+
+    def clear_away(self) -> None:
+        """Take back the listeners of streams that nobody holds any more."""
+        while self.left_behind:
+            self.left_behind.popleft()()
+
+    def adopt(self, stream: EventStream[Any]) -> None:
+        """End this stream with the worker; at once if that has closed."""
+        if self._closed:
+            stream.end()
+        else:
+            self.streams.add(stream)
 
     async def idle(self) -> None:
         """Wait until no handler runs and no emission is left to be made."""
@@ -184,8 +210,11 @@ class Dispatcher:
         began = time.perf_counter()
         try:
             result = handler(*args)
-        except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
-            self._observe(source, event, handler, began, failed=True)
+        except _ENDS_ALL:
+            raise
+        # A cancellation too: nobody cancels what does not wait, so it is another's, such as a future's.
+        except BaseException as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
+            self._observe(event, handler, began, failed=True)
             self._failed(source, event, handler, error)
             return
         took = time.perf_counter() - began
@@ -200,7 +229,7 @@ class Dispatcher:
         if inspect.isawaitable(result):
             self._spawn(source, event, handler, lambda: result)
         else:
-            self._observe(source, event, handler, began, failed=False)
+            self._observe(event, handler, began, failed=False)
 
     def _spawn(
         self, source: object, event: str, handler: Handler, begin: Callable[[], Awaitable[object]]
@@ -229,18 +258,28 @@ class Dispatcher:
         try:
             await begin()
             failed = False
-        except Exception as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
+        except asyncio.CancelledError as error:
+            if asked_to_end():
+                raise
+            self._failed(source, event, handler, error)  # it waited for something that was canceled
+        except _ENDS_ALL:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the application's code: whatever it raises stops here
             self._failed(source, event, handler, error)
         finally:
-            self._observe(source, event, handler, began, failed=failed)
+            self._observe(event, handler, began, failed=failed)
             self._running -= 1
             self._check_idle()
 
-    def _observe(self, source: object, event: str, handler: Handler, began: float, *, failed: bool) -> None:
-        if self.observer is not None:
-            self.observer.handled(source, event, handler, time.perf_counter() - began, failed=failed)
+    def _observe(self, event: str, handler: Handler, began: float, *, failed: bool) -> None:
+        if self.observer is None:
+            return
+        try:
+            self.observer.handled(event, handler, time.perf_counter() - began, failed=failed)
+        except Exception:
+            logger.exception("%s could not be observed", _name(handler))  # no reason to end the session
 
-    def _failed(self, source: object, event: str, handler: Handler, error: Exception) -> None:
+    def _failed(self, source: object, event: str, handler: Handler, error: BaseException) -> None:
         failure = HandlerError(
             f"the handler {_name(handler)} of {event!r} raised {type(error).__name__}",
             event=event,
@@ -320,10 +359,11 @@ class Emitter(Generic[EventName]):
     def _add(self, event: EventName, handler: H, *, once: bool) -> H:
         if not callable(handler):
             raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
+        self._dispatcher.clear_away()
         if self._emitter is None:
             self._emitter = EventEmitter()
             self._first_listener()
-        run = self._dispatcher.start if _is_coroutine_function(handler) else self._dispatcher.run
+        run = self._dispatcher.start if is_coroutine_function(handler) else self._dispatcher.run
         call = _Call(run, event, handler, once)
         self._wrapped.setdefault((event, handler), []).append(call)
         (self._emitter.once if once else self._emitter.on)(event, call)
@@ -340,6 +380,7 @@ class Emitter(Generic[EventName]):
                 del self._wrapped[event, handler]
 
     def _has_listeners(self, event: str) -> bool:
+        self._dispatcher.clear_away()
         if self._emitter is None:
             return False
         listeners = cast("list[Handler]", self._emitter.listeners(event))  # pyee leaves it open
@@ -466,8 +507,8 @@ class Listenable(Emitter[EventName]):
             self.on(event, arrived)
             return lambda: self.remove_listener(event, arrived)
 
-        stream.attach(register)
-        self._dispatcher.streams.add(stream)
+        stream.attach(register, self._dispatcher.left_behind.append)
+        self._dispatcher.adopt(stream)
         return stream
 
     def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:
@@ -481,7 +522,8 @@ def _never() -> NotConnectedError:
     return NotConnectedError("the event can never come: the worker was disconnected")
 
 
-def _is_coroutine_function(handler: Handler) -> bool:
+def is_coroutine_function(handler: Handler) -> bool:
+    """Whether calling it makes a coroutine: a function, a partial one, an object with such a `__call__`."""
     inner: object = handler
     while isinstance(inner, functools.partial):
         inner = inner.func

@@ -43,7 +43,14 @@ def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
 
 def shown_url(url: str) -> str:
     """A URL as an error may show it: no query, no credentials."""
-    return re.sub(r"//[^/]*@", "//***@", url.partition("?")[0])
+    try:
+        parts = urlsplit(url)
+        is_one = bool(parts.scheme and parts.hostname and parts.port != 0)
+    except ValueError:  # a port or an address that is none
+        is_one = False
+    # In what is no URL, all before an @ may be credentials: without a scheme, or with a slash in them.
+    before = "//[^/]*@" if is_one else ".*@"
+    return re.sub(before, "//***@" if is_one else "***@", url.partition("?")[0], flags=re.DOTALL)
 
 
 def event_bridge_urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:

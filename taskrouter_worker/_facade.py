@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import inspect
 import logging
 import threading
 import time
@@ -17,10 +16,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from ._emitter import Dispatcher, Handler, Listenable, Origin
+from ._emitter import Dispatcher, Handler, Listenable, Origin, is_coroutine_function
 from ._streams import EventStream, Overflow
 from .errors import HandlerError, NotConnectedError
 
@@ -36,6 +36,7 @@ __all__ = [
     "WorkerThread",
     "command",
     "command_of",
+    "drive",
     "submit",
 ]
 
@@ -52,32 +53,48 @@ Call = Callable[[], object]
 
 
 class Inbox:
-    """Calls that wait for the thread that shall make them."""
+    """Calls that wait for the thread that shall make them.
+
+    It has no lock: a signal's handler may come in at any moment, and wait for the thread that puts to end.
+    """
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
-        self._changed = threading.Condition()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # rings for each call, and at the end
         self._closed = False
 
     def put(self, call: Call) -> None:
         """Add one; calls are made in this order."""
-        with self._changed:
-            self._calls.append(call)
-            self._changed.notify()
+        self._calls.append(call)
+        self._bell.put(None)
 
     def close(self) -> None:
         """Nobody waits any longer; what is there can still be taken."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._bell.put(None)
 
-    def take(self, timeout: float | None) -> list[Call]:
-        """What is there now; waits for the first one, up to `timeout` seconds, unless closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._calls or self._closed, timeout)
-            calls = list(self._calls)
-            self._calls.clear()
-            return calls
+    def wait(self, timeout: float | None) -> int:
+        """How many there are now; waits for the first one, up to `timeout` seconds, unless closed."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._calls and not self._closed:
+            try:
+                self._bell.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            except Empty:
+                break
+            if self._closed:
+                self._bell.put(None)  # for others who wait
+        return len(self._calls)
+
+    def take(self) -> Call | None:
+        """The one that waited longest, None if there is none.
+
+        One at a time: those that are not taken yet keep their place when a call raises `KeyboardInterrupt`,
+        and when it takes others itself, as a dialog with a loop of its own does.
+        """
+        try:
+            return self._calls.popleft()
+        except IndexError:
+            return None
 
 
 class LoopThread:
@@ -112,34 +129,50 @@ class LoopThread:
         """Run `body` in the thread; the thread ends with it.
 
         Raises:
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or there can be no more threads.
+            OSError: there can be no more event loops, such as for want of files.
         """
         with self._lock:
             if self._thread is not None or self._over:
                 raise RuntimeError("this worker was already started; make a new one for a new session")
-            ready = threading.Event()
+            ready: Future[None] = Future()
             # A daemon: a window that is closed without disconnect() must not keep the process alive.
-            self._thread = threading.Thread(
+            thread = self._thread = threading.Thread(
                 target=self._main, args=(body, ready), name=self._name, daemon=True
             )
-            self._thread.start()
-        ready.wait()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more
+                self._thread = None
+                raise
+        error = ready.exception()
+        if error is not None:
+            thread.join()
+            raise error
 
-    def refuse_start(self) -> None:
-        """If it was not started yet, it never will be."""
+    def refuse_start(self) -> bool:
+        """If it was not started yet, it never will be; whether that is so."""
         with self._lock:
             if self._thread is None:
                 self._over = True
+            return self._thread is None
 
-    def _main(self, body: Callable[[], Coroutine[Any, Any, None]], ready: threading.Event) -> None:
-        asyncio.run(self._take_calls(body, ready))
+    def _main(self, body: Callable[[], Coroutine[Any, Any, None]], ready: Future[None]) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # before there is a coroutine that nobody would await
+                runner.run(self._take_calls(body, ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            with self._lock:
+                self._thread = None
+            ready.set_exception(error)
 
-    async def _take_calls(
-        self, body: Callable[[], Coroutine[Any, Any, None]], ready: threading.Event
-    ) -> None:
+    async def _take_calls(self, body: Callable[[], Coroutine[Any, Any, None]], ready: Future[None]) -> None:
         with self._lock:
             self._loop = asyncio.get_running_loop()
-        ready.set()
+        ready.set_result(None)
         try:
             await body()
         finally:
@@ -301,9 +334,7 @@ class WorkerThread(LoopThread):
             if not self.post(functools.partial(self._report, failure)):
                 logger.exception("%s", failure)
         finally:
-            observer = self._dispatcher.observer
-            if observer is not None:
-                observer.handled(source, event, handler, time.perf_counter() - began, failed=failed)
+            self._dispatcher._observe(event, handler, began, failed=failed)
 
 
 class Facade(Generic[Live]):
@@ -324,7 +355,7 @@ class Facades:
 
     def __init__(self, kinds: dict[type[Any], type[Facade[Any]]]) -> None:
         self._kinds = kinds
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may come in while its own thread holds it
         # By identity: a facade keeps its live object, so that the number stays its own.
         self._known: weakref.WeakValueDictionary[int, Facade[Any]] = weakref.WeakValueDictionary()
 
@@ -347,8 +378,7 @@ class Facades:
             kind = self._kinds.get(type(live))
             if kind is None:
                 return value
-            facade = self._known[id(value)] = kind(thread, value)
-            return facade
+            return self._known.setdefault(id(value), kind(thread, value))
 
 
 class ListenableFacade(Facade[Live], Generic[Live, Detail]):
@@ -403,7 +433,9 @@ class ListenableFacade(Facade[Live], Generic[Live, Detail]):
         def remove() -> None:
             relays = self._relays.get((event, handler))
             if relays:
-                self._emitter.remove_listener(event, relays.pop())
+                relay = relays[-1]
+                self._forget(event, handler, relay)
+                self._emitter.remove_listener(event, relay)
 
         self._thread.do(remove)
 
@@ -442,16 +474,14 @@ class ListenableFacade(Facade[Live], Generic[Live, Detail]):
     def _add(self, event: str, handler: H, *, once: bool) -> H:
         if not callable(handler):
             raise TypeError(f"the handler of {event!r} must be callable, got {type(handler).__name__}")
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine_function(handler):
             raise TypeError(
                 f"the handler of {event!r} must be a plain function: it runs outside of the event loop"
             )
 
         def relay(*args: object) -> None:
             if once:
-                relays = self._relays.get((event, handler), [])
-                if relay in relays:
-                    relays.remove(relay)
+                self._forget(event, handler, relay)
             self._worker_thread.deliver(self, event, handler, args)
 
         def add() -> None:
@@ -460,6 +490,13 @@ class ListenableFacade(Facade[Live], Generic[Live, Detail]):
 
         self._thread.do(add)
         return handler
+
+    def _forget(self, event: str, handler: Handler, relay: Handler) -> None:
+        relays = self._relays.get((event, handler), [])
+        if relay in relays:
+            relays.remove(relay)
+            if not relays:
+                del self._relays[event, handler]  # and with it what the handler holds
 
 
 class BlockingStream(Generic[T]):
@@ -489,7 +526,7 @@ class BlockingStream(Generic[T]):
         except NotConnectedError:
             if not self._stream.ended:
                 raise  # the worker was not started
-            found = _drive(self._next())  # what waits is still delivered; nothing in it awaits any more
+            found = drive(self._next())  # what waits is still delivered; nothing in it awaits any more
         if not found:
             raise StopIteration
         return cast("T", found[0])
@@ -599,10 +636,15 @@ def command_of(
     return _CommandOf(method, bounded=bounded)
 
 
-def _drive(coroutine: Coroutine[Any, Any, tuple[Any, ...]]) -> tuple[Any, ...]:
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing.
+
+    Raises:
+        NotConnectedError: it does wait.
+    """
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        return cast("tuple[Any, ...]", stop.value)
+        return cast("T", stop.value)
     coroutine.close()
     raise NotConnectedError("the worker was disconnected")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["Flag", "first"]
+__all__ = ["Flag", "asked_to_end", "first"]
 
 
 class Flag(asyncio.Event):
@@ -28,6 +28,15 @@ class Flag(asyncio.Event):
     def leave(self, watcher: asyncio.Future[None]) -> None:
         """Forget `watcher`."""
         self._watchers = tuple(other for other in self._watchers if other is not watcher)
+
+
+def asked_to_end() -> bool:
+    """Whether the running task itself was canceled.
+
+    Else a `CancelledError` comes from something that it waited for, such as somebody else's future.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def first(*flags: Flag) -> None:

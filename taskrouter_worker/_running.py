@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
@@ -139,7 +139,7 @@ def _resting_activity(worker: Worker, sid: str | None) -> Activity | None:
 def _calling(stop: Callable[[], None], signals: Sequence[signal.Signals]) -> Generator[None]:
     """Call `stop` in the loop at each of the signals; handlers are put back afterwards."""
     loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, object] = {}
+    before: dict[signal.Signals, Any] = {}  # Any: what getsignal() returns
 
     def relay(_number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop)
@@ -147,14 +147,22 @@ def _calling(stop: Callable[[], None], signals: Sequence[signal.Signals]) -> Gen
     added: list[signal.Signals] = []
     try:
         for number in signals:
+            handler = signal.getsignal(number)
             try:
                 loop.add_signal_handler(number, stop)
                 added.append(number)
             except NotImplementedError:  # Windows: signals reach Python only between two steps of the loop
-                before[number] = signal.signal(number, relay)
+                signal.signal(number, relay)
+            if not _is_a_loops(handler):
+                before[number] = handler
         yield
     finally:
         for number in added:
-            loop.remove_signal_handler(number)
+            loop.remove_signal_handler(number)  # which puts the default back
         for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # as signal() itself returned it
+            signal.signal(number, handler)
+
+
+def _is_a_loops(handler: object) -> bool:
+    """Whether it only stands for one that an event loop had, or is not Python's: it cannot be put back."""
+    return handler is None or (getattr(handler, "__module__", None) or "").startswith(("asyncio.", "uvloop."))

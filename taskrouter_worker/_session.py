@@ -69,6 +69,9 @@ CLOCK_CHECK_SECONDS: Final = 5.0
 JUMP_SECONDS: Final = 10.0
 """What the clock on the wall may gain or lose on the monotonic one between two looks."""
 
+MAX_LIFETIME: Final = 1e15
+"""Milliseconds: a token that lives longer is measured as one that lives so long, 30,000 years."""
+
 IN_FLIGHT_SECONDS: Final = 120.0
 """Frames this old may still have been on their way when a connection broke."""
 
@@ -533,15 +536,16 @@ class Session:
         error = attempt.error
         if isinstance(error, InvalidTokenError):
             return error
-        if isinstance(error, AuthenticationError) and not self._expired_with(attempt):
+        expired = self._expired_with(attempt)  # then a refusal says no more than that
+        if isinstance(error, AuthenticationError) and not expired:
             refused = InvalidTokenError(f"the token was refused: {error}")
             refused.__cause__ = error
             return refused
-        if isinstance(error, ConnectionFailedError) and not error.retryable:
+        if isinstance(error, ConnectionFailedError) and not error.retryable and not expired:
             return InvalidTokenError(f"the websocket was refused: {error}")
         if attempt.disconnect is not None:
             match attempt.disconnect.cause:
-                case DisconnectCause.INVALID_TOKEN:
+                case DisconnectCause.INVALID_TOKEN if not expired:
                     return InvalidTokenError(f"the token was refused: {attempt.disconnect.message}")
                 case DisconnectCause.FORBIDDEN:
                     return InvalidTokenError(f"the token does not allow this: {attempt.disconnect.message}")
@@ -671,7 +675,10 @@ class Session:
                 "make a new Worker for it"
             )
         lifetime = init.token_lifetime
-        self._tokens.learned(token, None if lifetime is None else lifetime / 1000)
+        if lifetime is not None:
+            # What no float can show must not end the session.
+            lifetime = max(-MAX_LIFETIME, min(lifetime, MAX_LIFETIME)) / 1000
+        self._tokens.learned(token, lifetime)
 
 
 class _Reader:

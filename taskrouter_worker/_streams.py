@@ -47,12 +47,20 @@ class EventStream(Generic[T]):
         self._ended = False
         self._error: StreamOverflowError | None = None
         self._detach: Callable[[], None] | None = None
+        self._finalizer: weakref.finalize[..., EventStream[T]] | None = None
         self.dropped = 0
 
-    def attach(self, register: Callable[[Callable[[T], None]], Callable[[], None]]) -> None:
-        """Listen from now on. `register` takes the listener and returns how to take it back.
+    def attach(
+        self,
+        register: Callable[[Callable[[T], None]], Callable[[], None]],
+        leave_behind: Callable[[Callable[[], None]], object],
+    ) -> None:
+        """Listen from now on. The listener does not keep the stream alive.
 
-        The listener does not keep the stream alive: one that nobody holds any more stops listening.
+        Args:
+            register: takes the listener and returns how to take it back.
+            leave_behind: gets that when nobody holds the stream any more. That may be at any moment and in
+                any thread, in the middle of what taking back would change: it must only note it.
         """
         me = weakref.ref(self)
 
@@ -62,12 +70,15 @@ class EventStream(Generic[T]):
                 stream._push(item)
 
         self._detach = register(arrived)
-        weakref.finalize(self, self._detach)
+        self._finalizer = weakref.finalize(self, leave_behind, self._detach)
+        self._finalizer.atexit = False
 
     def end(self) -> None:
         """No more events will come; those that wait are still delivered."""
         if self._detach is not None:
             self._detach()
+        if self._finalizer is not None:
+            self._finalizer.detach()
         self._ended = True
         self._wake()
 

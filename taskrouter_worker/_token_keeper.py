@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from ._flags import Flag
+from ._flags import Flag, asked_to_end
 from ._token import Token
 from .clock import Clock
 from .errors import NotConnectedError, TaskRouterError, TokenProviderError
@@ -73,6 +73,7 @@ class TokenKeeper:
         self._refresh_at: float | None = None  # loop time
         self._rescheduled = asyncio.Event()
         self._asking = asyncio.Lock()
+        self._closed = False
 
     @property
     def token(self) -> Token:
@@ -103,8 +104,7 @@ class TokenKeeper:
         """Use another one from now on."""
         self._token = token
         self.expired = False
-        if self._lifetime is not None or self._server_skew is not None:
-            # Before the first `init` nothing is known that a lifetime could be measured against.
+        if self._measures:
             self._arm(self._life_of(token))
         changed, self._changed = self._changed, Flag()
         changed.set()
@@ -187,13 +187,16 @@ class TokenKeeper:
                 if self.events is not None:
                     self.events.failed(error)
                 first, longest = RETRY_SECONDS
-                delay = min(longest, first * 2**failures) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+                # Bounded before it is a float: a provider may be out of order for days.
+                delay = min(longest, first * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
                 failures += 1
                 logger.info("the token provider is asked again in %.1f s", delay)
                 await anyio.sleep(delay)
 
     def close(self) -> None:
-        """Set no timer any more."""
+        """Set no timer any more, and tell nothing."""
+        self._closed = True
+        self.events = None
         self._disarm()
 
     async def _ask(self, provider: TokenProvider) -> None:
@@ -201,8 +204,19 @@ class TokenKeeper:
             made = provider()
             text = await made if inspect.isawaitable(made) else made
             token = Token.parse(text, "the token provider's answer")
+        except asyncio.CancelledError as error:
+            if asked_to_end():
+                raise
+            # It waited for something that somebody else canceled, such as a request that several share.
+            raise TokenProviderError("the token provider was canceled") from error
         except Exception as error:
             raise TokenProviderError(f"the token provider raised {type(error).__name__}") from error
+        life = self._life_of(token) if self._measures else None
+        if life is not None and life <= EXPIRY_MARGIN:
+            # Asking again at once might bring the same one, for ever and as fast as the machine can.
+            raise TokenProviderError(
+                f"the token provider's token has {max(life, 0):.0f} s to live: make one that lives longer"
+            )
         self.update(token)
         if self.events is not None:
             self.events.token_updated()
@@ -218,19 +232,27 @@ class TokenKeeper:
     def _is_due(self) -> bool:
         return self._refresh_at is not None and asyncio.get_running_loop().time() >= self._refresh_at
 
+    @property
+    def _measures(self) -> bool:
+        """Whether anything is known to measure a lifetime against: not before the first `init`."""
+        return self._lifetime is not None or self._server_skew is not None
+
     def _life_of(self, token: Token) -> float | None:
         """Seconds that a token given now has to live."""
         if token.expires_at is None:
-            return self._lifetime
+            # As long as the last one, which says nothing if that one was met at its end: `init` will tell.
+            return self._lifetime if self._lifetime is not None and self._lifetime > EXPIRY_MARGIN else None
         return token.expires_at - self.server_now()
 
     def _arm(self, lifetime: float | None) -> None:
         self._disarm()
-        loop = asyncio.get_running_loop()
-        if lifetime is not None:
+        if lifetime is not None and not self._closed:
+            loop = asyncio.get_running_loop()
             usable = max(0.0, lifetime - EXPIRY_MARGIN)
             self._expiry = loop.call_later(usable, self.ran_out)
-            self._refresh_at = loop.time() + usable * random.uniform(*REFRESH_SHARE)  # noqa: S311 - spreads load
+            # Not sooner than a failing provider: one that returns the same token would be asked ever faster.
+            wait = max(RETRY_SECONDS[0], usable * random.uniform(*REFRESH_SHARE))  # noqa: S311 - spreads load
+            self._refresh_at = loop.time() + wait
         self._reschedule()
 
     def _reschedule(self) -> None:

@@ -222,8 +222,11 @@ class Transport:
                 path=request.path,
             ) from error
         except aiohttp.ClientHttpProxyError as error:
-            proxy_status = error.status
-        except aiohttp.ClientError as error:
+            reason = f"the proxy answered with status {error.status}"
+        except aiohttp.InvalidURL:  # the service's own was looked at before
+            reason = "the proxy that the environment names is not a URL"
+        # UnicodeError: of a host that cannot be looked up. aiohttp lets it through.
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise NetworkError(
                 f"{request.method} {request.path} failed: {type(error).__name__}: {error}",
                 method=request.method,
@@ -238,7 +241,7 @@ class Transport:
             raise self._refusal(answer.text, request, status, wait)
         # Not raised inside `except`: the proxy error's own text shows the proxy's password.
         raise NetworkError(
-            f"{request.method} {request.path} failed: the proxy answered with status {proxy_status}",
+            f"{request.method} {request.path} failed: {reason}",
             method=request.method,
             path=request.path,
         )

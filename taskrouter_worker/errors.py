@@ -80,7 +80,10 @@ class InvalidTokenError(TokenError):
 
 
 class TokenProviderError(TokenError):
-    """The application's token provider raised, or returned no token; its exception is `__cause__`."""
+    """The application's token provider raised, or returned no token or one that is about to end.
+
+    Its exception is `__cause__`.
+    """
 
     @property
     def retryable(self) -> bool:

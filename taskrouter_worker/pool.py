@@ -423,6 +423,9 @@ class WorkerPool:
                     await member.worker.wait_closed()
         except TaskRouterError as error:
             failure = error
+        except Exception as error:  # noqa: BLE001 - it is told, and the others go on
+            failure = TaskRouterError(f"a defect ended the session: {type(error).__name__}, see `__cause__`")
+            failure.__cause__ = error
         finally:
             with anyio.CancelScope(shield=True):
                 await member.worker.disconnect()
@@ -504,6 +507,8 @@ def _detach(member: _Member, event: WorkerEvent, handler: Handler) -> None:
     bound = member.bound.get((event, handler))
     if bound:
         member.worker.remove_listener(event, bound.pop())
+        if not bound:
+            del member.bound[event, handler]  # and with it what the handler holds
 
 
 def _report(error: HandlerError) -> None:

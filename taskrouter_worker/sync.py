@@ -11,7 +11,6 @@ The names are those of the asynchronous classes. The worker itself runs in a thr
 from __future__ import annotations
 
 import asyncio
-import inspect
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ from types import FrameType, NoneType, TracebackType
 from typing import Any, ClassVar, Final, ParamSpec, Self, TypeVar, Unpack, cast
 
 from . import _running
+from ._emitter import is_coroutine_function
 from ._endpoints import check_seconds
 from ._facade import (
     BlockingStream,
@@ -31,6 +31,7 @@ from ._facade import (
     WorkerThread,
     command,
     command_of,
+    drive,
     submit,
 )
 from ._session import SessionState
@@ -269,7 +270,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         TypeError, ValueError: see `Worker`.
     """
 
-    __slots__ = ("_body_failure", "_inbox", "_own_inbox")
+    __slots__ = ("_body_failure", "_inbox", "_leaving", "_own_inbox")
 
     _kind: ClassVar[type[Worker]] = Worker
 
@@ -303,6 +304,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         super().__init__(thread, live)
         facades.add(self)
         self._body_failure: BaseException | None = None
+        self._leaving = False  # asked to end, perhaps before there was a loop to tell
 
     # Life
 
@@ -364,7 +366,10 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         Returns:
             Whether the thread has ended.
         """
-        self._thread.refuse_start()
+        self._leaving = True
+        if self._thread.refuse_start():
+            drive(self._live.disconnect())  # which has nothing to wait for
+            self._inbox.close()
         self._thread.post(self._begin_end)
         return self._thread.join(timeout)
 
@@ -409,7 +414,8 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
 
         def stop() -> None:
             nonlocal asked
-            if asked or self.state is not SessionState.READY:
+            if asked or not self._live._ready:  # before that nothing was accepted, but it may be in a gap
+                self._leaving = True
                 self._thread.post(self._begin_end)
             else:
                 self._thread.post(lambda: self._begin_to_leave(drain_timeout, drain_activity_sid))
@@ -423,7 +429,11 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
                 self.process_events()
             finally:
                 self.disconnect()
-        self.wait_closed()
+        try:
+            self.wait_closed()
+        except NotConnectedError:
+            if not asked:  # else it was asked before it was ready
+                raise
 
     def process_events(self, timeout: float | None = 0.0) -> int:
         """Call the handlers of what has happened, in order, and return how many.
@@ -438,10 +448,11 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
             RuntimeError: handlers are not called here but by `deliver`.
         """
         self._check_own_inbox()
-        calls = self._inbox.take(timeout)
-        for call in calls:
+        made, waiting = 0, self._inbox.wait(timeout)
+        while made < waiting and (call := self._inbox.take()) is not None:
+            made += 1
             call()
-        return len(calls)
+        return made
 
     def submit(self, command: Command[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start a command of this worker or one of its objects, and return at once.
@@ -474,7 +485,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         """
         if not callable(handler):
             raise TypeError(f"the handler of a future must be callable, got {type(handler).__name__}")
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine_function(handler):
             raise TypeError(
                 "the handler of a future must be a plain function: it runs outside of the event loop"
             )
@@ -588,6 +599,8 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
 
     async def _body(self) -> None:
         try:
+            if self._leaving:
+                await self._live.disconnect()
             async with self._live:
                 await self._live.wait_closed()
         except BaseException as error:  # noqa: BLE001 - raised by wait_closed(), in the application's thread

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ._disconnect import Disconnect
+from ._emitter import pushed
 from ._requests import Request
 from ._session import SessionState
 from .errors import RequestError
@@ -160,17 +161,18 @@ class _Observer:
 
     # From the dispatcher
 
-    def handled(self, source: object, event: str, handler: object, seconds: float, *, failed: bool) -> None:
+    def handled(self, event: str, handler: object, seconds: float, *, failed: bool) -> None:
         """A handler has finished."""
         while isinstance(handler, functools.partial):
             handler = handler.func
-        if getattr(handler, "__module__", "").startswith(f"{_PACKAGE}."):
+        # None for those of C, such as `errors.append`.
+        if (getattr(handler, "__module__", None) or "").startswith(f"{_PACKAGE}."):
             return  # the package's own: waits, streams, and this class
         labels = {
             "taskrouter.event": event,
             "code.function.name": getattr(handler, "__qualname__", type(handler).__name__),
         }
-        changed = _changed(source, event)
+        changed = _changed(event)
         if changed is not None:
             lag = max(0.0, time.time() - seconds - changed.timestamp())
             self._telemetry._lag.record(lag, labels)
@@ -242,9 +244,9 @@ def _described(request: Request) -> tuple[str, dict[str, str], str | None]:
     return name, attributes, about or (sid if isinstance(sid, str) else None)
 
 
-def _changed(source: object, event: str) -> datetime | None:
-    """When an object last changed, by its own account, if a pushed event just told of it."""
-    if getattr(source, "origin", None) != "event" or event in ("ready", "disconnected", "error"):
+def _changed(event: str) -> datetime | None:
+    """When what an event is about last changed, by its own account, if the event was pushed."""
+    if event in ("ready", "submit"):
         return None
-    moment = getattr(source, "date_updated", None)
+    moment = getattr(pushed(), "date_updated", None)
     return moment if isinstance(moment, datetime) else None

@@ -160,6 +160,8 @@ def test_the_region_chooses_the_urls(region: str | None, host: str) -> None:
         ("http://user:pass@h/p", "http://***@h/p"),
         ("http://user:p@ss@h/", "http://***@h/"),
         ("http://h/a@b", "http://h/a@b"),
+        ("user:pass@h:3128", "***@h:3128"),  # not a URL: then all before an @ may be credentials
+        ("http://user:pa/ss@h/", "***@h/"),
     ],
 )
 def test_urls_are_shown_without_query_and_credentials(url: str, shown: str) -> None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import traceback
 from collections.abc import AsyncIterator
 
 import pytest
 
 from server_stub import StubServer
-from taskrouter_worker import ConnectionFailedError, RequestError, Worker, WorkerPool, Workspace
+from taskrouter_worker import (
+    ConnectionFailedError,
+    NetworkError,
+    RequestError,
+    Worker,
+    WorkerPool,
+    Workspace,
+)
+from taskrouter_worker._requests import Routes
+from taskrouter_worker._token import Token
+from taskrouter_worker._transport import Transport
 from tests.sdk.office import Office
 from tests.sdk.proxy import Proxy, proxy_server
+from tests.sdk.world import WORKER, WORKSPACE
 from tests.support import access_token
 
 VARIABLES = ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "socks_proxy", "all_proxy", "no_proxy")
@@ -132,3 +144,26 @@ async def test_a_pool_uses_the_environments_proxy_for_its_shared_connections(
         await pool.wait_ready()
     assert len(proxy.tunnels) == 2
     assert proxy.forwarded
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["http://ann:s3cret@proxy:port", "http://ann:s3cret@[::1", "http://ann:s3cret@", "//ann:s3cret@h"],
+)
+async def test_a_proxy_of_the_environment_that_is_no_url_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("http_proxy", wrong)
+    transport = Transport("http://h.invalid/")
+    with pytest.raises(NetworkError, match="not a URL") as caught:
+        await transport.send(Routes(WORKSPACE, WORKER).worker(), Token("token"))
+    await transport.close()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("host", ["proxy..example", "p" * 70])
+async def test_a_proxy_whose_name_cannot_be_looked_up_is_a_network_error(host: str) -> None:
+    transport = Transport("http://h.invalid/", proxy=f"http://{host}:3128")
+    with pytest.raises(NetworkError, match="Unicode"):
+        await transport.send(Routes(WORKSPACE, WORKER).worker(), Token("token"))
+    await transport.close()

@@ -1,0 +1,330 @@
+"""Workers without asyncio and what comes at the wrong moment: nested, interrupted, before there is a loop."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast, overload
+
+import pytest
+
+from taskrouter_worker import Disconnect, NotConnectedError, SessionState, SyncWorker
+from taskrouter_worker._facade import Facade, Facades, LoopThread
+from taskrouter_worker._signaling import Connection
+from taskrouter_worker._token import Token
+from taskrouter_worker.sync import SyncReservation
+from taskrouter_worker.telemetry import Telemetry
+from tests.sdk.peer import Peer, virtual_worker
+
+PATIENCE = 30.0
+
+
+def worker_of(peer: Peer, **options: Any) -> SyncWorker:
+    """A worker whose two seams lead to `peer`, which lives in the worker's thread."""
+    worker = SyncWorker("token", reconnect_backoff=lambda _: 0.1, **options)
+    other = virtual_worker(peer)
+    worker._live._transport = worker._live._commands._transport = other._transport
+    worker._live._session._signaling = peer
+    return worker
+
+
+def result_of(call: Callable[[], object]) -> object:
+    """The result of a call that may hang, or what it raised; fails if it hangs."""
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - it is looked at in the test's own thread
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it hangs"
+    return results[0]
+
+
+# process_events
+
+
+def test_a_handler_may_process_events_itself_and_their_order_stays() -> None:
+    worker = SyncWorker("token")
+    told: list[str] = []
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: told.append(name)
+
+    @worker.once("tokenUpdated")
+    def dialog() -> None:
+        worker.once("tokenUpdated", note("third"))
+        worker.update_token("third")
+        end = time.monotonic() + PATIENCE
+        while "third" not in told and time.monotonic() < end:
+            worker.process_events(timeout=0.1)
+
+    worker.update_token("first")
+    worker.once("tokenUpdated", note("second"))
+    worker.update_token("second")
+    assert worker.process_events() == 1
+    assert told == ["second", "third"]
+    worker.disconnect()
+
+
+def test_an_interrupted_handler_takes_no_other_event_along() -> None:
+    worker = SyncWorker("token")
+    told: list[int] = []
+
+    @worker.on("tokenUpdated")
+    def interrupted() -> None:
+        told.append(len(told))
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    for number in range(3):
+        worker.update_token(f"token-{number}")
+    with pytest.raises(KeyboardInterrupt):
+        worker.process_events()
+    assert worker.process_events() == 2
+    assert told == [0, 1, 2]
+    worker.disconnect()
+
+
+def test_nobody_waits_for_events_of_a_worker_that_will_never_start(tmp_path: Path) -> None:
+    worker = SyncWorker("token", record=tmp_path / "session.jsonl")
+    assert worker.disconnect()
+    assert result_of(lambda: worker.process_events(timeout=None)) == 0
+    assert worker.state is SessionState.CLOSED
+    assert '"type": "end"' in (tmp_path / "session.jsonl").read_text()
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_a_signals_handler_may_disconnect_at_any_step_of_processing_events(step: int) -> None:
+    worker = worker_of(Peer())
+    left: list[bool] = []
+    steps = itertools.count(1)
+
+    def come_in(frame: FrameType, event: str, _: object) -> Any:  # Any: as tracing functions are typed
+        if not frame.f_code.co_qualname.startswith("Inbox."):
+            return None
+        if event == "line" and next(steps) == step:
+            sys.settrace(None)
+            left.append(worker.disconnect(timeout=PATIENCE))
+        return come_in
+
+    with worker:
+        worker.update_token("another")
+        before = sys.gettrace()
+        sys.settrace(come_in)
+        try:
+            worker.process_events()
+            worker.process_events(timeout=0.01)
+        finally:
+            sys.settrace(before)
+    assert left == [True]
+
+
+# The start
+
+
+# asyncio leaves the loop half made, which then complains about itself.
+@pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*BaseEventLoop:pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_start_without_an_event_loop_is_an_error_and_hangs_nobody() -> None:
+    worker = SyncWorker("token")
+    resource = pytest.importorskip("resource", reason="Windows has no limit of open files to reach")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        outcome = result_of(worker.start)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert isinstance(outcome, OSError)
+    del outcome
+    gc.collect()
+    with pytest.raises(NotConnectedError, match="not started"):
+        worker.fetch_latest_version()
+    assert result_of(worker.disconnect) is True
+    assert result_of(lambda: worker.process_events(timeout=None)) == 0
+
+
+def test_an_end_that_is_asked_for_before_there_is_a_loop_is_not_forgotten() -> None:
+    worker = worker_of(Peer())
+    go, held, free = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        """Hold the worker's thread up at its first step."""
+        sys.setprofile(None)
+        held.set()
+        free.wait(PATIENCE)
+
+    def start() -> None:
+        go.wait(PATIENCE)
+        worker.start()
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    threading.setprofile(hold)
+    try:
+        go.set()
+        assert held.wait(PATIENCE)
+    finally:
+        threading.setprofile(None)
+    ending = threading.Thread(target=worker.disconnect, daemon=True)
+    ending.start()
+    while not worker._leaving:
+        time.sleep(0.001)
+    free.set()
+    ending.join(PATIENCE)
+    assert not ending.is_alive(), "it hangs"
+    starting.join(PATIENCE)
+    assert worker.state is SessionState.CLOSED
+
+
+class _Early(Sequence[signal.Signals]):
+    """One signal, which comes as soon as it is listened to."""
+
+    def __iter__(self) -> Iterator[signal.Signals]:
+        yield signal.SIGTERM
+        signal.raise_signal(signal.SIGTERM)
+
+    def __len__(self) -> int:
+        return 1
+
+    @overload
+    def __getitem__(self, index: int) -> signal.Signals: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[signal.Signals]: ...
+    def __getitem__(self, index: int | slice) -> signal.Signals | Sequence[signal.Signals]:
+        return [signal.SIGTERM][index]
+
+
+def test_a_signal_that_comes_before_there_is_a_loop_is_not_forgotten() -> None:
+    worker = worker_of(Peer())
+    too_late = threading.Timer(PATIENCE, worker.disconnect)
+    too_late.start()
+    worker.run(signals=_Early())
+    assert too_late.is_alive(), "it ran on"
+    too_late.cancel()
+    too_late.join()
+
+
+class _Asking(Peer):
+    """Asks the program to end as soon as it connects."""
+
+    async def open(self, token: Token, *, close_existing_sessions: bool) -> Connection:
+        signal.raise_signal(signal.SIGTERM)
+        return await super().open(token, close_existing_sessions=close_existing_sessions)
+
+
+def test_a_signal_while_it_connects_ends_a_run_without_an_error() -> None:
+    worker = worker_of(_Asking(greeting=None))
+    worker.run(signals=[signal.SIGTERM])
+    assert worker.state is SessionState.CLOSED
+
+
+def test_a_signal_in_a_gap_drains_as_at_any_other_time() -> None:
+    peer = Peer()
+    worker = worker_of(peer)
+    told: list[str] = []
+
+    @worker.on("reservationCreated")
+    def accept(reservation: SyncReservation) -> None:
+        reservation.accept()
+        worker._thread.do(peer.close)
+
+    @worker.on("disconnected")
+    def gap(disconnect: Disconnect) -> None:
+        if disconnect.will_reconnect:
+            told.append("asked to stop")
+            signal.raise_signal(signal.SIGTERM)
+
+    @worker.on("activityUpdated")
+    def resting(changed: SyncWorker) -> None:
+        for reservation in changed.reservations.values():
+            told.append("completed")
+            reservation.complete()
+
+    worker.once("ready", lambda _: worker._thread.do(lambda: peer.push(peer.world.create_reservation())))
+    worker.run(signals=[signal.SIGTERM])
+    assert told == ["asked to stop", "completed"]
+
+
+# Handlers
+
+
+def test_what_a_handler_holds_goes_with_it() -> None:
+    worker = SyncWorker("token")
+
+    class Held:
+        def told(self) -> None:
+            pass
+
+    once, taken_back = Held(), Held()
+    gone = [weakref.ref(once), weakref.ref(taken_back)]
+    worker.once("tokenUpdated", once.told)
+    worker.update_token("another")
+    worker.process_events()
+    handler = worker.on("tokenUpdated", taken_back.told)
+    worker.remove_listener("tokenUpdated", handler)
+    del once, taken_back, handler
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+    worker.disconnect()
+
+
+def test_an_object_with_a_coroutine_for_a_call_is_no_handler_here() -> None:
+    class Handler:
+        async def __call__(self, *_: object) -> None:
+            """Never called."""
+
+    worker = SyncWorker("token")
+    handler = cast("Any", Handler())
+    with pytest.raises(TypeError, match="plain function"):
+        worker.on("tokenUpdated", handler)
+    with pytest.raises(TypeError, match="plain function"):
+        worker.when_done(cast("Any", None), handler)
+    worker.disconnect()
+
+
+def test_telemetry_of_an_event_before_the_first_ready_harms_no_handler() -> None:
+    worker = SyncWorker("token", telemetry=Telemetry())
+    told: list[str] = []
+
+    @worker.on("tokenUpdated")
+    def updated() -> None:
+        told.append("updated")
+
+    worker.update_token("another")
+    assert worker.process_events() == 1
+    assert told == ["updated"]
+    worker.disconnect()
+
+
+def test_a_signals_handler_may_look_at_objects_while_one_is_about_to_be_shown() -> None:
+    class Live:
+        pass
+
+    class Shown(Facade[Live]):
+        def __init__(self, thread: LoopThread, live: Live) -> None:
+            super().__init__(thread, live)
+            seen.append(self)
+            if len(seen) == 1:  # as a signal's handler, which comes at any moment
+                seen.append(facades.show(thread, live))
+
+    seen: list[Shown] = []
+    facades = Facades({Live: Shown})
+    live = Live()
+    thread = LoopThread(name="none", show=lambda value: value, command_timeout=None)
+    assert result_of(lambda: facades.show(thread, live)) is seen[-1]
+    assert facades.show(thread, live) is seen[-1]
