@@ -11,6 +11,7 @@ are native JSON types and checked by type. What the roles may do is our choice:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from taskrouter_worker.terms import Instruction, Role
 
 from . import queries, views
 from .domain.instruction_options import PARAMETERS, SUPERVISE_PARAMETERS
-from .domain.model import Reservation, Task, TaskQueue, Worker
+from .domain.model import Task, TaskQueue, Worker
 from .domain.routing import worker_matches
 from .domain.workspace import Workspace
 from .replies import ApiError, method_not_allowed
@@ -169,9 +170,16 @@ class Call:
         return self.gate.show(own, part, self.workspace.seq)
 
     def page(
-        self, items: Sequence[T], render: Callable[[T], object], sid: Callable[[T], str]
+        self,
+        items: Sequence[T],
+        render: Callable[[T], object],
+        sid: Callable[[T], str],
+        matches: Callable[[T], bool] = lambda _: True,
     ) -> Page[object]:
-        """The page that `AfterSid` and `PageSize` ask for."""
+        """The page of the matching items that `AfterSid` and `PageSize` ask for.
+
+        The item that it follows is looked up among all, as over REST: it may match no longer.
+        """
         after = self.args.get("after_sid")
         index = -1
         if after:
@@ -181,10 +189,12 @@ class Call:
                     400, f"AfterSid '{after}' is not in the list any more: begin again", code=21481
                 )
             index = found
-        size = self.args.get("page_size", PAGE_SIZE)
-        page = queries.page_after(items, index, size, lambda _: True)
-        last = sid(page.items[-1]) if page.has_next else None
-        return _page([render(item) for item in page.items], index + 1, len(items), after_sid=last)
+        places = [place for place, item in enumerate(items) if matches(item)]
+        start = bisect_right(places, index)
+        end = start + self.args.get("page_size", PAGE_SIZE)
+        shown = [items[place] for place in places[start:end]]
+        last = sid(shown[-1]) if end < len(places) else None
+        return _page([render(item) for item in shown], start, len(places), after_sid=last)
 
 
 def _page(
@@ -246,9 +256,14 @@ def _list_reservations(call: Call) -> object:
     workspace = call.workspace
     worker = workspace.worker(call.sids["worker"])
     active = call.args.get("active", False)
-    chosen: list[Reservation] = worker.live_reservations if active else list(worker.reservations.values())
+    held = list(worker.reservations.values())
     now = call.workspace.now()
-    page = call.page(chosen, lambda r: views.reservation_fields(workspace, r, now), lambda r: r.sid)
+    page = call.page(
+        held,
+        lambda r: views.reservation_fields(workspace, r, now),
+        lambda r: r.sid,
+        lambda r: r.is_live or not active,
+    )
     if active:
         complete = call.show(SnapshotPart.RESERVATIONS, worker.sid)
         if page.after_sid is None:
@@ -344,10 +359,10 @@ def _update_task(call: Call) -> object:
     )
 
 
-_WORKER_ORDER: Final[Mapping[str, queries.SortKey[Worker]]] = {
+_WORKER_ORDER: Final[Mapping[str, Callable[[Worker], float]]] = {
     "DateStatusChanged": lambda worker: worker.date_status_changed
 }
-_QUEUE_ORDER: Final[Mapping[str, queries.SortKey[TaskQueue]]] = {
+_QUEUE_ORDER: Final[Mapping[str, Callable[[TaskQueue], float]]] = {
     "DateUpdated": lambda queue: queue.date_updated
 }
 
@@ -400,13 +415,13 @@ def _filtered(
     call: Call,
     items: list[R],
     matches: Callable[[R], bool],
-    keys: Mapping[str, queries.SortKey[R]],
+    keys: Mapping[str, Callable[[R], float]],
     render: Callable[[R], object],
 ) -> Page[object]:
     """A page by `AfterSid`, or, if the list is ordered, by `NextToken`."""
     args = call.args
     if not args.get("ordering"):
-        return call.page([item for item in items if matches(item)], render, lambda item: item.sid)
+        return call.page(items, render, lambda item: item.sid, matches)
     [(name, descending), *others] = queries.ordering(args["ordering"], keys)
     if others:
         raise ApiError(400, "Ordering takes one key")
@@ -708,9 +723,7 @@ def _pattern(path: str) -> Path:
 
 
 def _sids(pattern: Path, path: Path) -> dict[str, str] | None:
-    """The SIDs in `path` by their names, None if it does not match."""
-    if len(pattern) != len(path):
-        return None
+    """The SIDs in `path`, which is as long, by their names; None if it does not match."""
     found: dict[str, str] = {}
     for name, segment in zip(pattern, path, strict=True):
         if name.startswith("{") and segment:
@@ -720,10 +733,15 @@ def _sids(pattern: Path, path: Path) -> dict[str, str] | None:
     return found
 
 
-_TABLE: Final[Mapping[Path, Mapping[str, Route]]] = {
-    pattern: {route.method: route for route in _ROUTES if _pattern(route.path) == pattern}
-    for pattern in {_pattern(route.path) for route in _ROUTES}
+_TABLE: Final[Mapping[int, Mapping[Path, Mapping[str, Route]]]] = {
+    length: {
+        pattern: {route.method: route for route in _ROUTES if _pattern(route.path) == pattern}
+        for pattern in {_pattern(route.path) for route in _ROUTES}
+        if len(pattern) == length
+    }
+    for length in {len(_pattern(route.path)) for route in _ROUTES}
 }
+"""By the length of the path, which rules most of them out."""
 
 
 def find(method: str, path: Path) -> tuple[Route, dict[str, str]]:
@@ -732,7 +750,7 @@ def find(method: str, path: Path) -> tuple[Route, dict[str, str]]:
     Raises:
         ApiError: 404 or 405.
     """
-    for pattern, methods in _TABLE.items():
+    for pattern, methods in _TABLE.get(len(path), {}).items():
         sids = _sids(pattern, path)
         if sids is None:
             continue

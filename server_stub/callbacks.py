@@ -38,6 +38,7 @@ from .domain.events import Event
 from .domain.history import event_sid
 from .domain.instruction_options import from_answer
 from .domain.model import Reservation
+from .domain.moments import whole_ms
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_data import camel_case, description, event_data, resource_of
@@ -290,7 +291,7 @@ class Callbacks:
         A dropped assignment leaves its reservation pending: to take it back would only make the next
         one (our choice).
         """
-        if self._group is None:
+        if self._group is None or self._is_abandoned(request):
             return
         key = (request.workspace_sid, request.kind)
         lane = self._lanes.setdefault(key, _Lane())
@@ -588,7 +589,7 @@ def _event_parameters(workspace: Workspace, event: Event, sid: str) -> dict[str,
         "EventDescription": description(workspace, event),
         "Sid": sid,
         "Timestamp": str(int(event.at)),
-        "TimestampMs": str(int(event.at * 1000)),
+        "TimestampMs": str(whole_ms(event.at)),
         "AccountSid": workspace.account_sid,
         "WorkspaceSid": workspace.sid,
         "WorkspaceName": workspace.friendly_name,

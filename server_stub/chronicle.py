@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from .domain.events import Event
 from .domain.history import History, PastEvent, event_sid
 from .domain.model import Limits, Reservation, Transfer
 from .domain.statistics import Fact, Statistics
 from .domain.workspace import Workspace
-from .event_data import description, event_data, resource_of
+from .event_data import EventData, description, resource_of
 
 __all__ = ["Chronicle", "Records"]
 
@@ -69,9 +71,10 @@ class Chronicle:
         """Record the events of one command, before the next one runs."""
         records = self.of(workspace.sid)
         actor, self._actor = self._actor, None
+        data = EventData(workspace)
         for event in events:
             if event.logged:
-                told = _told(records.history, workspace, event, actor)
+                told = _told(records.history, workspace, event, data.of(event), actor)
                 records.history.add(told)
                 if self._new is not None:
                     self._new.setdefault(workspace.sid, []).append(told)
@@ -97,7 +100,7 @@ class Chronicle:
         """Take up what was stored of a workspace, oldest first."""
         records = self.of(workspace.sid)
         for event in events:
-            records.history.add(replace(event, keys=records.history.shape(event.keys)))
+            records.history.add(msgspec.structs.replace(event, keys=records.history.shape(event.keys)))
         records.statistics.resume(workspace, facts)
 
     @contextmanager
@@ -113,8 +116,9 @@ class Chronicle:
             self._actor = None
 
 
-def _told(history: History, workspace: Workspace, event: Event, actor: str | None) -> PastEvent:
-    data = event_data(workspace, event)
+def _told(
+    history: History, workspace: Workspace, event: Event, data: dict[str, str], actor: str | None
+) -> PastEvent:
     kind, sid = resource_of(workspace, event)
     return PastEvent(
         sid=event_sid(workspace.sid, event.seq),

@@ -7,8 +7,7 @@ facts with their names in CamelCase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from taskrouter_worker.terms import EventType, TaskStatus
 
@@ -26,9 +25,7 @@ from .domain.model import (
 )
 from .domain.workspace import Workspace
 
-__all__ = ["camel_case", "description", "event_data", "resource_of"]
-
-Facts: TypeAlias = Iterator[tuple[str, object]]
+__all__ = ["EventData", "camel_case", "description", "event_data", "resource_of"]
 
 
 def event_data(workspace: Workspace, event: Event) -> dict[str, str]:
@@ -36,9 +33,76 @@ def event_data(workspace: Workspace, event: Event) -> dict[str, str]:
 
     Call it before the next command of the workspace: resources show their present state.
     """
-    facts = {key: value if type(value) is str else _text(value) for key, value in _facts(workspace, event)}
-    facts.update(event.data)
-    return {key: value for key, value in facts.items() if value}
+    return EventData(workspace).of(event)
+
+
+class EventData:
+    """The facts of the events of one command. What several of them say of a task is put together once.
+
+    Args:
+        workspace: where it happened.
+    """
+
+    __slots__ = ("_at", "_task", "_told", "_workspace")
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._task: Task | None = None
+        self._at = 0.0
+        self._told: dict[str, str] = {}  # of that task at that time
+
+    def of(self, event: Event) -> dict[str, str]:
+        """See `event_data`."""
+        facts = self._facts(event)
+        facts.update(event.data)
+        return {key: value for key, value in facts.items() if value}
+
+    def _of_task(self, task: Task, at: float) -> dict[str, str]:
+        if task is not self._task or at != self._at:
+            self._task, self._at, self._told = task, at, _task(task, at)
+        return self._told.copy()
+
+    def _facts(self, event: Event) -> dict[str, str]:
+        match event.resource:
+            case Reservation() as reservation:
+                facts = {
+                    "reservation_sid": reservation.sid,
+                    "reservation_version": str(reservation.version),
+                    **self._of_task(reservation.task, event.at),
+                }
+                if reservation.queue is not None:  # its own: the task may have moved on in the same command
+                    facts.update(_queue(reservation.queue))
+                facts.update(_worker(reservation.worker))
+                if reservation.transfer is not None:
+                    facts.update(_transfer(reservation.transfer))
+                return facts
+            case Task() as task:
+                return {**self._of_task(task, event.at), **_end_of(task)}
+            case Transfer() as transfer:
+                return {**self._of_task(transfer.task, event.at), **_transfer(transfer)}
+            case Worker() as worker:
+                return _worker(worker)
+            case WorkerChannel() as channel:
+                return {**_worker(channel.worker), **_worker_channel(channel)}
+            case Activity() as activity:
+                return {
+                    "activity_sid": activity.sid,
+                    "activity_name": activity.friendly_name,
+                    "activity_available": _flag(activity.available),
+                }
+            case TaskChannel() as task_channel:
+                return {
+                    "task_channel_sid": task_channel.sid,
+                    "task_channel_name": task_channel.friendly_name,
+                    "task_channel_unique_name": task_channel.unique_name,
+                    "task_channel_optimized_routing": _flag(task_channel.channel_optimized_routing),
+                }
+            case TaskQueue() as queue:
+                return _queue(queue)
+            case Workflow() as workflow:
+                return _workflow(workflow)
+            case None:
+                return {"workspace_name": self._workspace.friendly_name}
 
 
 def resource_of(workspace: Workspace, event: Event) -> tuple[str, str]:
@@ -80,7 +144,7 @@ _NAMES: Final = {
     "workspace": "Workspace",
 }
 
-_VERBS: Final = {
+_VERBS: Final = {event: event.rpartition(".")[2].replace("-", " ") for event in EventType} | {
     EventType.TASK_QUEUE_ENTERED: "entered TaskQueue",
     EventType.TASK_QUEUE_TIMEOUT: "timed out in TaskQueue",
     EventType.TASK_QUEUE_MOVED: "moved to another TaskQueue",
@@ -96,26 +160,40 @@ _VERBS: Final = {
     EventType.TASK_WRAPUP: "wrapping up",
     EventType.TASK_SYSTEM_DELETED: "deleted by the system",
 }
-"""What happened, where it is not the last word of the event's name."""
+"""What happened: the last word of the event's name, or something better."""
+
+
+_TOLD_OTHERWISE: Final = frozenset(
+    {
+        EventType.WORKER_ACTIVITY_UPDATE,
+        EventType.TASK_QUEUE_EXPRESSION_UPDATED,
+        EventType.TASK_CANCELED,
+        EventType.RESERVATION_FAILED,
+    }
+)
 
 
 def description(workspace: Workspace, event: Event) -> str:
     """One sentence (REST API, Events: two patterns are published; the rest is our choice)."""
     kind, sid = resource_of(workspace, event)
-    resource = event.resource
-    match event.type:
-        case EventType.WORKER_ACTIVITY_UPDATE if isinstance(resource, Worker):
-            return f"Worker {resource.friendly_name} updated to {resource.activity.friendly_name} Activity"
-        case EventType.TASK_QUEUE_EXPRESSION_UPDATED if isinstance(resource, TaskQueue):
-            return f"TaskQueue {sid} expression updated to '{resource.target_workers}'"
-        case EventType.TASK_CANCELED if isinstance(resource, Task) and resource.reason == "Task TTL Exceeded":
-            return resource.reason
-        case EventType.RESERVATION_FAILED:
-            return f"Task {sid}: the routing target's limit for creating a reservation was not met"
-        case _:
-            pass
-    verb = _VERBS.get(event.type) or event.type.rpartition(".")[2].replace("-", " ")
-    return f"{_NAMES[kind]} {sid} {verb}"
+    if event.type in _TOLD_OTHERWISE:
+        resource = event.resource
+        match event.type:
+            case EventType.WORKER_ACTIVITY_UPDATE if isinstance(resource, Worker):
+                return (
+                    f"Worker {resource.friendly_name} updated to {resource.activity.friendly_name} Activity"
+                )
+            case EventType.TASK_QUEUE_EXPRESSION_UPDATED if isinstance(resource, TaskQueue):
+                return f"TaskQueue {sid} expression updated to '{resource.target_workers}'"
+            case EventType.TASK_CANCELED if (
+                isinstance(resource, Task) and resource.reason == "Task TTL Exceeded"
+            ):
+                return resource.reason
+            case EventType.RESERVATION_FAILED:
+                return f"Task {sid}: the routing target's limit for creating a reservation was not met"
+            case _:
+                pass
+    return f"{_NAMES[kind]} {sid} {_VERBS[event.type]}"
 
 
 def camel_case(key: str) -> str:
@@ -126,124 +204,94 @@ def camel_case(key: str) -> str:
 # --- Groups of facts ----------------------------------------------------------------------------
 
 
-def _facts(workspace: Workspace, event: Event) -> Facts:
-    match event.resource:
-        case Reservation() as reservation:
-            yield "reservation_sid", reservation.sid
-            yield "reservation_version", reservation.version
-            yield from _task(reservation.task, event.at)
-            if reservation.queue is not None:  # its own: the task may have moved on in the same command
-                yield from _queue(reservation.queue)
-            yield from _worker(reservation.worker)
-            if reservation.transfer is not None:
-                yield from _transfer(reservation.transfer)
-        case Task() as task:
-            yield from _task(task, event.at)
-            yield from _end_of(task)
-        case Transfer() as transfer:
-            yield from _task(transfer.task, event.at)
-            yield from _transfer(transfer)
-        case Worker() as worker:
-            yield from _worker(worker)
-        case WorkerChannel() as channel:
-            yield from _worker(channel.worker)
-            yield from _worker_channel(channel)
-        case Activity() as activity:
-            yield "activity_sid", activity.sid
-            yield "activity_name", activity.friendly_name
-            yield "activity_available", activity.available
-        case TaskChannel() as task_channel:
-            yield "task_channel_sid", task_channel.sid
-            yield "task_channel_name", task_channel.friendly_name
-            yield "task_channel_unique_name", task_channel.unique_name
-            yield "task_channel_optimized_routing", task_channel.channel_optimized_routing
-        case TaskQueue() as queue:
-            yield from _queue(queue)
-        case Workflow() as workflow:
-            yield from _workflow(workflow)
-        case None:
-            yield "workspace_name", workspace.friendly_name
-
-
-def _task(task: Task, at: float) -> Facts:
-    yield "task_sid", task.sid
-    yield "task_attributes", task.attributes
-    yield "task_age", max(0, int(at - task.date_created))
-    yield "task_priority", task.priority
-    yield "task_assignment_status", task.status
-    yield "task_version", task.version
-    yield "task_channel_sid", task.task_channel.sid
-    yield "task_channel_unique_name", task.task_channel.unique_name
-    yield "task_date_created", int(task.date_created)
+def _task(task: Task, at: float) -> dict[str, str]:
+    facts = {
+        "task_sid": task.sid,
+        "task_attributes": task.attributes,
+        "task_age": str(max(0, int(at - task.date_created))),
+        "task_priority": str(task.priority),
+        "task_assignment_status": task.status.value,
+        "task_version": str(task.version),
+        "task_channel_sid": task.task_channel.sid,
+        "task_channel_unique_name": task.task_channel.unique_name,
+        "task_date_created": str(int(task.date_created)),
+    }
     if task.queue_entered_at is not None:
-        yield "task_queue_entered_date", int(task.queue_entered_at)
-        yield "task_age_in_queue", max(0, int(at - task.queue_entered_at))
-    yield "task_virtual_start_time", int(task.virtual_start_time)
-    yield "task_ignore_capacity", task.ignore_capacity
-    yield "task_routing_target", task.routing_target
+        facts["task_queue_entered_date"] = str(int(task.queue_entered_at))
+        facts["task_age_in_queue"] = str(max(0, int(at - task.queue_entered_at)))
+    facts["task_virtual_start_time"] = str(int(task.virtual_start_time))
+    facts["task_ignore_capacity"] = _flag(task.ignore_capacity)
+    facts["task_routing_target"] = task.routing_target or ""
     if task.queue is not None:
-        yield from _queue(task.queue)
+        facts.update(_queue(task.queue))
     if task.workflow is not None:
-        yield from _workflow(task.workflow)
+        facts.update(_workflow(task.workflow))
     if task.step is not None and task.step.filter is not None:
-        yield "workflow_filter_name", task.step.filter.name
-        yield "workflow_filter_expression", task.step.filter.expression_text
-        yield "workflow_filter_target_name", task.step.target.name
-        yield "workflow_filter_target_expression", task.step.target.expression
+        facts["workflow_filter_name"] = task.step.filter.name or ""
+        facts["workflow_filter_expression"] = task.step.filter.expression_text
+        facts["workflow_filter_target_name"] = task.step.target.name or ""
+        wanted = task.step.target.expression
+        facts["workflow_filter_target_expression"] = "" if wanted is None else str(wanted)
+    return facts
 
 
-def _end_of(task: Task) -> Facts:
+def _end_of(task: Task) -> dict[str, str]:
+    reason = task.reason or ""
     if task.status is TaskStatus.CANCELED:
-        yield "task_canceled_reason", task.reason
-        yield "reason", task.reason
-    elif task.status is TaskStatus.COMPLETED:
-        yield "task_completed_reason", task.reason
-        yield "reason", task.reason
+        return {"task_canceled_reason": reason, "reason": reason}
+    if task.status is TaskStatus.COMPLETED:
+        return {"task_completed_reason": reason, "reason": reason}
+    return {}
 
 
-def _queue(queue: TaskQueue) -> Facts:
-    yield "task_queue_sid", queue.sid
-    yield "task_queue_name", queue.friendly_name
-    yield "task_queue_target_expression", queue.target_workers
+def _queue(queue: TaskQueue) -> dict[str, str]:
+    return {
+        "task_queue_sid": queue.sid,
+        "task_queue_name": queue.friendly_name,
+        "task_queue_target_expression": queue.target_workers,
+    }
 
 
-def _workflow(workflow: Workflow) -> Facts:
-    yield "workflow_sid", workflow.sid
-    yield "workflow_name", workflow.friendly_name
+def _workflow(workflow: Workflow) -> dict[str, str]:
+    return {"workflow_sid": workflow.sid, "workflow_name": workflow.friendly_name}
 
 
-def _worker(worker: Worker) -> Facts:
-    yield "worker_sid", worker.sid
-    yield "worker_name", worker.friendly_name
-    yield "worker_attributes", worker.attributes
-    yield "worker_activity_sid", worker.activity.sid
-    yield "worker_activity_name", worker.activity.friendly_name
-    yield "worker_version", worker.version
+def _worker(worker: Worker) -> dict[str, str]:
+    return {
+        "worker_sid": worker.sid,
+        "worker_name": worker.friendly_name,
+        "worker_attributes": worker.attributes,
+        "worker_activity_sid": worker.activity.sid,
+        "worker_activity_name": worker.activity.friendly_name,
+        "worker_version": str(worker.version),
+    }
 
 
-def _worker_channel(channel: WorkerChannel) -> Facts:
-    yield "worker_channel_available", channel.available
-    yield "worker_channel_available_capacity", channel.available_capacity_percentage
-    yield "worker_channel_task_count", channel.assigned_tasks
-    yield "worker_channel_capacity", channel.configured_capacity
-    yield "worker_channel_consumed_capacity", channel.active
-    yield "task_channel_sid", channel.task_channel.sid
-    yield "task_channel_unique_name", channel.task_channel.unique_name
+def _worker_channel(channel: WorkerChannel) -> dict[str, str]:
+    return {
+        "worker_channel_available": _flag(channel.available),
+        "worker_channel_available_capacity": str(channel.available_capacity_percentage),
+        "worker_channel_task_count": str(channel.assigned_tasks),
+        "worker_channel_capacity": str(channel.configured_capacity),
+        "worker_channel_consumed_capacity": str(channel.active),
+        "task_channel_sid": channel.task_channel.sid,
+        "task_channel_unique_name": channel.task_channel.unique_name,
+    }
 
 
-def _transfer(transfer: Transfer) -> Facts:
-    yield "task_transfer_sid", transfer.sid
-    yield "transfer_mode", transfer.mode
-    yield "transfer_type", transfer.type
-    yield "transfer_to", transfer.to
-    yield "transfer_status", transfer.status
-    yield "transfer_started", int(transfer.date_created)
-    yield "transfer_failed_reason", transfer.failed_reason
-    yield "transfer_initiating_reservation_sid", transfer.initiating_reservation.sid
-    yield "transfer_initiating_worker_sid", transfer.initiating_reservation.worker.sid
+def _transfer(transfer: Transfer) -> dict[str, str]:
+    return {
+        "task_transfer_sid": transfer.sid,
+        "transfer_mode": transfer.mode.value,
+        "transfer_type": transfer.type.value,
+        "transfer_to": transfer.to,
+        "transfer_status": transfer.status.value,
+        "transfer_started": str(int(transfer.date_created)),
+        "transfer_failed_reason": transfer.failed_reason or "",
+        "transfer_initiating_reservation_sid": transfer.initiating_reservation.sid,
+        "transfer_initiating_worker_sid": transfer.initiating_reservation.worker.sid,
+    }
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

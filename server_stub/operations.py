@@ -16,10 +16,11 @@ from .replies import ApiError
 from .runtime import Runtime
 from .views import RestView
 
-__all__ = ["PAGING", "Call", "Listing", "Operation", "Reply"]
+__all__ = ["PAGING", "SID_LENGTH", "Call", "Listing", "Operation", "Reply"]
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
+SID_LENGTH: Final = 34
 
 T = TypeVar("T")
 
@@ -112,13 +113,7 @@ class Listing(Generic[T]):
                 raise ApiError(400, "Absolute paging is not supported: follow next_page_url", code=40153)
             page = queries.page_after(items, -1, size, matches)
         else:
-            index = None
-            if token[:2] in ("PA", "PB"):
-                index = queries.index_of(items, lambda item: self.sid(item) == token[2:])
-            if index is None:
-                raise ApiError(400, "PageToken is not one that this list gave out", code=21481)
-            turn = queries.page_after if token[:2] == "PA" else queries.page_before
-            page = turn(items, index, size, matches)
+            page = self._page_at(items, token, size, matches)
 
         links = _Links(call, size)
         first, last = (page.items[0], page.items[-1]) if page.items else (None, None)
@@ -131,19 +126,41 @@ class Listing(Generic[T]):
                     "url": links.page(number, token),
                     "first_page_url": links.page(0, None),
                     "previous_page_url": (
-                        links.page(max(number - 1, 0), f"PB{self.sid(first)}")
-                        if page.has_previous and first is not None
+                        links.page(max(number - 1, 0), f"PB{self.sid(first)}{self.sid(page.previous)}")
+                        if page.previous is not None and first is not None
                         else None
                     ),
                     "next_page_url": (
-                        links.page(number + 1, f"PA{self.sid(last)}")
-                        if page.has_next and last is not None
+                        links.page(number + 1, f"PA{self.sid(last)}{self.sid(page.next)}")
+                        if page.next is not None and last is not None
                         else None
                     ),
                 },
                 self.key: [self.view(call, item) for item in page.items],
             }
         )
+
+    def _page_at(
+        self, items: Sequence[T], token: str, size: int, matches: Callable[[T], bool]
+    ) -> queries.Page[T]:
+        """The page that a token asks for: behind its first item (PA), or in front of it (PB).
+
+        The second item is the one with which that page began when the token was given out: it tells the
+        place if the first is gone. A token without it is taken, too, as TaskRouter's have one item only.
+        """
+
+        def place(sid: str) -> int | None:
+            return queries.index_of(items, lambda item: self.sid(item) == sid)
+
+        way, end, neighbour = token[:2], token[2 : 2 + SID_LENGTH], token[2 + SID_LENGTH :]
+        if way in ("PA", "PB"):
+            onward = way == "PA"
+            turn = queries.page_after if onward else queries.page_before
+            for sid, offset in ((end, 0), (neighbour, -1 if onward else 1)):
+                index = place(sid)
+                if index is not None:
+                    return turn(items, index + offset, size, matches)
+        raise ApiError(400, "PageToken is not one that this list gave out", code=21481)
 
 
 class _Links:

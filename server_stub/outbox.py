@@ -192,9 +192,10 @@ class Outbox:
 
     def hold_until_committed(self, commits: Commits) -> None:
         """What is pushed from now on waits until all that changed so far is stored."""
-        if commits.round is None or commits.round is self._round:
+        under_way = commits.round
+        if under_way is None or under_way is self._round:
             return
-        self._round = commits.round
+        self._round = under_way
         hold = Hold(self, is_firm=True)
         self._wait_for(hold)
         commits.when_committed(hold.release)

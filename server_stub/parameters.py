@@ -93,7 +93,8 @@ def date(value: str) -> float:
     """An ISO 8601 date, in epoch seconds. Without a time zone it is UTC."""
     try:
         moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        # In UTC, as it is shown: there it may lie before or after all years that have a date.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         raise ValueError("a date such as 2025-03-01T09:15:30Z") from None
 

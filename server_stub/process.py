@@ -11,9 +11,11 @@ stops the server for about a second. Here it looks often at what is new and seld
 * Once a second what survived since is collected once more, and what is left is *frozen*: it is taken
   to be there for long, and no later collection looks at it. That pause is as long as a second's worth
   of new objects asks for, some milliseconds.
-* Cycles among frozen objects wait for a complete collection. It comes when much was frozen since the
-  last one and the server has little to do, or when the process holds twice as much as after the
-  last one, whatever it has to do.
+* Cycles among frozen objects wait for a complete collection. It comes when the process holds twice as
+  much as after the last one, whatever it has to do. If the last one found something, it comes earlier:
+  at a quarter more, once the server has little to do. If not, what is new is most likely in use, as
+  thousands of workers are who have just connected; to look through all of it would stop the server
+  for nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ IDLE_SHARE: Final = 0.2
 
 WORTH_IT: Final = 1.25
 MUST: Final = 2.0
-"""How much more memory blocks than after the last complete collection make one pay when idle, or at all."""
+"""How much more memory blocks than after the last complete collection make one pay when idle, or at all.
+
+Idle or not, the second number counts as long as the last one found next to nothing."""
+
+FRUITFUL: Final = 0.05
+"""Of the memory blocks that came since the one before: a collection that freed more found something."""
 
 LEAST_BLOCKS: Final = 1_000_000
 """Fewer new blocks than this are no reason for a complete collection: about 80 MB."""
@@ -66,6 +73,7 @@ class GarbageKeeper:
     def __init__(self) -> None:
         self.complete = 0
         self._blocks = 0  # memory blocks after the last complete collection
+        self._when_idle = MUST  # or WORTH_IT, if that one found something
         self._cpu = 0.0  # seconds that the process had used at the last look
         self._at = 0.0  # loop time of that
         self._timer: asyncio.TimerHandle | None = None
@@ -97,19 +105,22 @@ class GarbageKeeper:
         """
         blocks = sys.getallocatedblocks()
         grown = blocks - self._blocks
-        due = blocks > self._blocks * MUST or (busy < IDLE_SHARE and blocks > self._blocks * WORTH_IT)
-        if due and grown > LEAST_BLOCKS:
+        much = self._when_idle if busy < IDLE_SHARE else MUST
+        if blocks > self._blocks * much and grown > LEAST_BLOCKS:
             self._collect_everything()
         else:
             gc.collect()  # what is frozen stays out of it
             gc.freeze()
 
     def _collect_everything(self) -> None:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), sys.getallocatedblocks()
         gc.unfreeze()
         found = gc.collect()
         gc.freeze()
-        self._blocks = sys.getallocatedblocks()
+        after = sys.getallocatedblocks()
+        fruitful = before - after > (before - self._blocks) * FRUITFUL
+        self._when_idle = WORTH_IT if fruitful else MUST
+        self._blocks = after
         self.complete += 1
         log.debug("a complete collection: %d objects in %.3f s", found, time.perf_counter() - began)
 

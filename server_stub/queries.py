@@ -3,21 +3,22 @@
 A page is found by the item that it follows, not by counting, so that items which come or go
 between two requests neither hide others nor show them twice. The item is looked up among all, also
 those that no longer match: someone who pages through the pending tasks may accept them meanwhile.
+If it is gone, the page begins with the item that was the next one: someone may delete what is listed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar, cast
 
 from .domain import expression
 from .domain.errors import InvalidArgument
-from .domain.expression import Expression, follow
+from .domain.expression import Expression
 from .domain.model import TaskQueue, Worker
-from .domain.routing import worker_matches
+from .domain.routing import attributes_match, worker_matches
 from .domain.workspace import Workspace
 
 __all__ = [
@@ -37,16 +38,17 @@ __all__ = [
 T = TypeVar("T")
 
 Predicate = Callable[[T], bool]
-SortKey = Callable[[T], float]
+SortKey = Callable[[T], tuple[float, ...]]
+"""What items are ordered by; those that are equal stay in the order in which they came."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items of a list, and whether others match before and after them."""
+    """Some items of a list, and the matching ones right before and after them, None at an end."""
 
     items: list[T]
-    has_previous: bool
-    has_next: bool
+    previous: T | None
+    next: T | None
 
 
 def matches_all(predicates: Sequence[Predicate[T]]) -> Predicate[T]:
@@ -62,22 +64,22 @@ def index_of(items: Sequence[T], is_it: Predicate[T]) -> int | None:
 def page_after(items: Sequence[T], index: int, size: int, matches: Predicate[T]) -> Page[T]:
     """The first `size` matching items behind position `index` (-1 for the beginning)."""
     found = list(islice(_matching(items, range(index + 1, len(items)), matches), size + 1))
-    before = any(True for _ in _matching(items, range(index, -1, -1), matches))
-    return Page(found[:size], has_previous=before, has_next=len(found) > size)
+    before = next(_matching(items, range(index, -1, -1), matches), None)
+    return Page(found[:size], previous=before, next=found[size] if len(found) > size else None)
 
 
 def page_before(items: Sequence[T], index: int, size: int, matches: Predicate[T]) -> Page[T]:
     """The last `size` matching items in front of position `index`, in list order."""
     found = list(islice(_matching(items, range(index - 1, -1, -1), matches), size + 1))
-    after = any(True for _ in _matching(items, range(index, len(items)), matches))
-    return Page(found[:size][::-1], has_previous=len(found) > size, has_next=after)
+    after = next(_matching(items, range(index, len(items)), matches), None)
+    return Page(found[:size][::-1], previous=found[size] if len(found) > size else None, next=after)
 
 
 def _matching(items: Sequence[T], positions: Iterable[int], matches: Predicate[T]) -> Iterator[T]:
     return (items[i] for i in positions if matches(items[i]))
 
 
-def ordering(text: str, keys: Mapping[str, SortKey[T]], *, name: str = "Ordering") -> list[tuple[str, bool]]:
+def ordering(text: str, keys: Collection[str], *, name: str = "Ordering") -> list[tuple[str, bool]]:
     """Read ``Key:asc,Key:desc`` into pairs of key and "descending".
 
     Raises:
@@ -135,7 +137,4 @@ def evaluates_attributes(text: str) -> Predicate[TaskQueue]:
         raise InvalidArgument("EvaluateWorkerAttributes must be a JSON object")
     values = cast("dict[str, object]", attributes)
 
-    def resolve(path: tuple[str | int, ...]) -> object:
-        return follow(values, path[1:] if path[0] == "worker" and len(path) > 1 else path)
-
-    return lambda queue: queue.expression is not None and queue.expression.evaluate(resolve)
+    return lambda queue: attributes_match(queue.expression, values)

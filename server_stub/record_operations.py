@@ -12,7 +12,7 @@ from taskrouter_worker.terms import SidPrefix, is_sid
 from .domain.history import PastEvent, Window
 from .domain.model import TaskQueue, Worker
 from .domain.statistics import Totals
-from .operations import PAGING, Call, Listing, Operation, Reply
+from .operations import PAGING, SID_LENGTH, Call, Listing, Operation, Reply
 from .parameters import Param, date, integer, sid, text
 from .replies import ApiError
 
@@ -86,8 +86,8 @@ def queue_sids(body: bytes) -> dict[str, Any]:
 
 
 def _events(call: Call) -> list[PastEvent]:
-    token = call.args.get("page_token")
-    return call.records.history.newest_first(_window(call), beside=None if token is None else token[2:])
+    end = call.args.get("page_token", "")[2 : 2 + SID_LENGTH]  # of the page before
+    return call.records.history.newest_first(_window(call), beside=end or None)
 
 
 def _fetch_event(call: Call) -> Reply:

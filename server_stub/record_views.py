@@ -12,7 +12,8 @@ from taskrouter_worker.terms import EventType, TaskStatus
 from .chronicle import Records
 from .domain.history import PastEvent, Window
 from .domain.model import Activity, TaskQueue, Worker, Workflow
-from .domain.statistics import Durations, OpenTasks, Totals, Waiting, milliseconds
+from .domain.moments import whole_ms
+from .domain.statistics import Durations, OpenTasks, Totals, Waiting
 from .domain.workspace import Workspace
 
 __all__ = ["RecordView"]
@@ -56,7 +57,7 @@ class RecordView:
             "description": event.description,
             "event_data": event.data,
             "event_date": _date(event.at),
-            "event_date_ms": milliseconds(event.at),
+            "event_date_ms": whole_ms(event.at),
             "event_type": event.type,
             "resource_sid": event.resource_sid,
             "resource_type": event.resource_type,

@@ -146,17 +146,23 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     Raises:
         ApiError: 413, it is longer than `limit` bytes; 408, it did not come in time. The rest is not read.
     """
-    too_large = ApiError(413, f"The request body is too large: at most {limit} bytes are accepted")
     if (request.content_length or 0) > limit:
-        raise too_large
+        raise _too_large(limit)
     try:
-        async with in_time(request):
+        if request.content.is_eof():  # it came with its headers: nothing to wait for
             body = await request.read()
+        else:
+            async with in_time(request):
+                body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise too_large from None
+        raise _too_large(limit) from None
     if len(body) > limit:
-        raise too_large
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"The request body is too large: at most {limit} bytes are accepted")
 
 
 def version_of(if_match: str | None) -> int | None:

@@ -388,7 +388,7 @@ _WORKERS: Final = _crud(
             "task_queue_name": lambda call, name: _in_queue(_named(name), call),
             "task_queue_sid": lambda call, wanted: _in_queue(lambda queue: queue.sid == wanted, call),
         },
-        order={"DateStatusChanged": lambda worker: worker.date_status_changed},
+        order={"DateStatusChanged": lambda worker: (worker.date_status_changed,)},
     ),
     filters=(
         Param("ActivityName", text),
@@ -483,7 +483,7 @@ _TASK_QUEUES: Final = _crud(
             "evaluate_worker_attributes": lambda _, value: queries.evaluates_attributes(value),
             "worker_sid": lambda call, wanted: queries.queue_accepts(call.workspace, wanted),
         },
-        order={"DateUpdated": lambda queue: queue.date_updated},
+        order={"DateUpdated": lambda queue: (queue.date_updated,)},
     ),
     filters=(
         Param("FriendlyName", text),
@@ -553,9 +553,10 @@ _TASKS: Final = _crud(
             "has_addons": lambda _, wanted: lambda _task: not wanted,  # there are none locally
         },
         order={
-            "DateCreated": lambda task: task.date_created,
-            "Priority": lambda task: task.priority,
-            "VirtualStartTime": lambda task: task.virtual_start_time,
+            # Their number tells apart those of one moment, in either direction.
+            "DateCreated": lambda task: (task.date_created, task.number),
+            "Priority": lambda task: (task.priority,),
+            "VirtualStartTime": lambda task: (task.virtual_start_time, task.number),
         },
     ),
     filters=(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -347,7 +348,12 @@ Json = dict[str, object]
 
 def _date(moment: float) -> str:
     # No fractions: the Python library hands a date with fractions through as plain text.
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int(moment))
+
+
+@lru_cache(maxsize=1_024)
+def _second(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class RestView:

@@ -6,10 +6,10 @@ one names it. Rows never name each other in a circle, so counting who is named t
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
-from .entities import Entity, Journal, watch
+from .entities import Entity, Journal, Registry, watch
 from .recording import log_records, named_by, record_of, workspace_record
 from .records import EntityRecord, LogRecord, Record, WorkspaceRecord
 from .telephony import KEPT
@@ -58,10 +58,11 @@ class Tracker:
         self._journal: Journal = {}
         self._kinds: dict[str, str] = {}  # of each row, by SID
         self._names: dict[str, tuple[str, ...]] = {}  # whom each row names, by SID
-        self._named: Counter[str] = Counter()  # how many rows name it, by SID
+        self._named: dict[str, int] = {}  # how many rows name it, by SID
         self._gone: set[str] = set()  # rows of entities that are not there any more
         self._head: WorkspaceRecord | None = None
         self._redirects = self._status_callbacks = 0  # how many of them are written
+        self._homes: dict[type[Entity], Registry[Any]] = {}  # which registry holds such entities
         for registry in workspace.registries:
             registry.watch(self._journal)
             self._journal.update(dict.fromkeys(registry.values()))
@@ -96,7 +97,7 @@ class Tracker:
         removed: list[RowKey] = []
         while unnamed:
             sid = unnamed.pop()
-            if sid not in self._gone or self._named[sid]:
+            if sid not in self._gone or sid in self._named:
                 continue
             unnamed += self._rename(sid, ())
             self._gone.remove(sid)
@@ -114,7 +115,14 @@ class Tracker:
         )
 
     def _is_present(self, entity: Entity) -> bool:
-        return any(registry.get(entity.sid) is entity for registry in self.workspace.registries)
+        home = self._homes.get(type(entity))
+        if home is not None:
+            return home.get(entity.sid) is entity
+        for registry in self.workspace.registries:
+            if registry.get(entity.sid) is entity:
+                self._homes[type(entity)] = registry
+                return True
+        return False
 
     def _rename(self, sid: str, names: tuple[str, ...]) -> list[str]:
         """Note whom a row names now; returns those that it does not name any more."""
@@ -125,11 +133,15 @@ class Tracker:
             self._names.pop(sid, None)
         if names == before:
             return []
-        self._named.update(names)
-        self._named.subtract(before)
-        unnamed = [name for name in set(before) if not self._named[name]]
-        for name in unnamed:
-            del self._named[name]
+        named = self._named
+        for name in names:
+            named[name] = named.get(name, 0) + 1
+        unnamed: list[str] = []
+        for name in before:
+            named[name] -= 1
+            if not named[name]:
+                del named[name]
+                unnamed.append(name)
         return unnamed
 
     def _new_lines(self) -> tuple[list[LogRecord], list[RowKey]]:

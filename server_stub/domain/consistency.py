@@ -83,6 +83,8 @@ def _of_task(workspace: Workspace, task: Task) -> Iterator[str]:
             yield f"task {task.sid} is open, its task queue is gone"
         if task.workflow is None and not is_direct(task):
             yield f"task {task.sid} is open, and has neither a workflow nor a routing target"
+        if task.step_deadline is not None and (task.step is None or task.step.deadline is None):
+            yield f"task {task.sid} has a deadline that its step does not have"
     if not _statuses_agree(task):
         yield f"task {task.sid} is {task.status}, which its reservations contradict"
 

@@ -625,12 +625,19 @@ class Dispatcher:
         roster.pushed = 0
 
     def _bucket_for(self, demand: Demand) -> _Bucket:
-        holders = demand.holders
+        holders, queue_sid = demand.holders, demand.queue.sid if demand.queue else ""
         if demand.routing_target is not None:
             switch = int(demand.ignore_capacity)
-            key: _BucketKey = (demand.routing_target, demand.channel.sid, switch, None, (), holders)
+            # The queue, too: it does not matter to the worker, but the tasks of one bucket are in one queue.
+            key: _BucketKey = (
+                demand.routing_target,
+                demand.channel.sid,
+                switch,
+                None,
+                (queue_sid,),
+                holders,
+            )
         else:
-            queue_sid = demand.queue.sid if demand.queue else ""
             place = 0 if demand.is_plain else id(demand.target)
             key = (queue_sid, demand.channel.sid, place, demand.known, demand.task_values, holders)
         bucket = self._buckets.get(key)

@@ -35,6 +35,7 @@ from .model import (
     Worker,
     Workflow,
 )
+from .moments import whole_ms
 from .routing import demand_of, task_resolver
 from .state import WorkspaceState
 from .transfers import Moves, Transfers
@@ -294,6 +295,7 @@ class Engine:
             return
         self._move(reservation, ReservationStatus.COMPLETED)
         self._state.touch(task)
+        self.requeue(task)  # on transfer it may wait, and this worker can be asked now
         wraps = task.status is TaskStatus.ASSIGNED and not any(
             r.status is ReservationStatus.ACCEPTED for r in others
         )
@@ -325,7 +327,7 @@ class Engine:
             return False
         previous, since = worker.activity, worker.date_status_changed
         self._state.touch(worker)
-        spent = max(0.0, self._state.moment - since)
+        spent = whole_ms(max(0.0, self._state.moment - since))
         worker.activity = activity
         worker.date_status_changed = self._state.moment
         self._dispatcher.worker_changed(worker, Fact.ACTIVITY | Fact.LOAD)
@@ -333,8 +335,8 @@ class Engine:
             EventType.WORKER_ACTIVITY_UPDATE,
             worker,
             to=(worker.sid,),
-            worker_time_in_previous_activity=int(spent),
-            worker_time_in_previous_activity_ms=int(spent * 1000),
+            worker_time_in_previous_activity=spent // 1000,
+            worker_time_in_previous_activity_ms=spent,
             worker_previous_activity_sid=previous.sid,
             worker_previous_activity_name=previous.friendly_name,
         )

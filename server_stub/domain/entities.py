@@ -9,7 +9,7 @@ a workspace that is not stored pays nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 __all__ = ["Entity", "Journal", "Registry", "Watched", "watch"]
 
@@ -20,6 +20,9 @@ class Watched:
     __slots__ = ("_journal",)
 
     _journal: Journal
+
+    derived: ClassVar[frozenset[str]] = frozenset()
+    """Attributes that follow from other entities and are not stored: changing one of them tells nobody."""
 
     def belongs_to(self) -> Entity | None:
         """The entity that changes when this does; None while there is none."""
@@ -54,6 +57,8 @@ _variants: dict[type[Watched], type[Watched]] = {}
 
 def _tell(self: Watched, name: str, value: object) -> None:
     object.__setattr__(self, name, value)
+    if name in self.derived:
+        return
     journal: Journal | None = getattr(self, "_journal", None)
     if journal is None:
         return  # a copy of a watched one, such as explanations make: nobody stores it

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from taskrouter_worker.terms import EventType
 
@@ -36,8 +37,10 @@ Resource = (
 """The object an event is about; None stands for the workspace itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Event(NamedTuple):
     """One fact. Its resource shows the state at the end of the command that caused it.
 
     Read it before the next command: the resource is the live entity, not a copy.
@@ -49,4 +52,4 @@ class Event:
     resource: Resource
     worker_sids: tuple[str, ...] = ()  # whose websockets get it, if it is pushed at all
     logged: bool = True  # False: only a push that keeps clients in step, not a fact of the history
-    data: Mapping[str, str] = field(default_factory=dict[str, str])  # further facts, by their event_data key
+    data: Mapping[str, str] = _NOTHING  # further facts, by their event_data key

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from taskrouter_worker.terms import EventType, SidPrefix
 
 from .errors import InvalidArgument, NotFound
@@ -59,9 +61,8 @@ class Window:
         return cls(max(0.0, start), max(0.0, end))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastEvent:
-    """One event as it was told.
+class PastEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event as it was told. It holds nothing but texts and numbers, so that no cycle leads through it.
 
     Attributes:
         path: where its resource is, below the workspace.

@@ -33,6 +33,7 @@ __all__ = [
     "InstructionOptions",
     "RedirectOptions",
     "SuperviseOptions",
+    "check_ringing",
     "from_answer",
     "is_address",
 ]
@@ -324,9 +325,19 @@ class Given:
         return Callback(url=address, method=chosen, events=events) if address else None
 
     def timeout(self, name: str, to: str | None) -> int:
-        """Seconds that a phone rings. SIP phones ring no longer than ten minutes (REST API)."""
-        is_sip = to is not None and to.lower().startswith("sip")
-        return self.number(name, 1, _MAX_SIP_TIMEOUT if is_sip else _MAX_TIMEOUT, _TIMEOUT)
+        """Seconds that a phone rings."""
+        return self.number(name, 1, _longest_ringing(to), _TIMEOUT)
+
+
+def check_ringing(name: str, seconds: int, to: str) -> None:
+    """Whether the phone at an address that was found elsewhere may ring so long; raises InvalidArgument."""
+    arguments.integer(name, seconds, low=1, high=_longest_ringing(to))
+
+
+def _longest_ringing(to: str | None) -> int:
+    """In seconds. SIP phones ring no longer than ten minutes (REST API)."""
+    is_sip = to is not None and to.lower().startswith("sip")
+    return _MAX_SIP_TIMEOUT if is_sip else _MAX_TIMEOUT
 
 
 def _listed(value: object) -> Iterable[object]:

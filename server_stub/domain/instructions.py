@@ -28,6 +28,7 @@ from .instruction_options import (
     InstructionOptions,
     RedirectOptions,
     SuperviseOptions,
+    check_ringing,
     is_address,
 )
 from .lifecycle import check_reservation
@@ -163,6 +164,7 @@ class Instructions:
         # A multitasking workspace moves nobody after a call, so there it is only checked.
         self._activity("DequeuePostWorkActivitySid", options.post_work_activity_sid, log_code=40130)
         to = self._address(reservation, "DequeueTo", options.to)
+        check_ringing("DequeueTimeout", options.timeout, to)
         self._check_room(task, _CALL_ATTRIBUTE)
         call = self._telephony.dequeue(reservation, to, options)
         self._engine.accept(reservation, None)
@@ -172,6 +174,7 @@ class Instructions:
         _needed("CallFrom", options.from_)
         _needed("CallUrl", options.url, log_code=40112)
         to = self._address(reservation, "CallTo", options.to, log_code=40110)
+        check_ringing("CallTimeout", options.timeout, to)
         self._check_room(reservation.task, _CALL_ATTRIBUTE)
         call = self._telephony.call_out(reservation, to, options)
         if options.accept:
@@ -197,7 +200,8 @@ class Instructions:
                 "has no attribute contact_uri that can be called."
             )
         to = self._address(reservation, "To", options.to)
-        self._telephony.check_room(task)
+        check_ringing("Timeout", options.timeout, to)
+        self._telephony.check_room(task, with_customer=True)
         self._check_room(task, _CONFERENCE_ATTRIBUTE)
         participant = self._telephony.confer(reservation, to, options)
         self._engine.accept(reservation, None)

@@ -400,7 +400,7 @@ def _callback(record: CallbackRecord | None) -> Callback | None:
 
 
 def _step(record: TaskRecord, workflow: Workflow | None) -> Step | None:
-    if record.step is None:
+    if record.step is None or record.gone:
         return None
     place, index = record.step
     configuration = workflow.parsed_configuration if workflow else None

@@ -7,6 +7,7 @@ Entities refer to each other directly. Only `domain.workspace` changes them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from taskrouter_worker.terms import (
     RESERVATION_LIVE,
@@ -94,6 +95,8 @@ class TaskChannel(Entity):
 @dataclass(slots=True, eq=False, kw_only=True)
 class WorkerChannel(Entity):
     """How much work of one task channel a worker takes at once."""
+
+    derived: ClassVar[frozenset[str]] = frozenset({"active", "assigned_tasks"})  # from the reservations
 
     sid: str
     worker: Worker = field(repr=False)

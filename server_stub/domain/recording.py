@@ -265,7 +265,7 @@ def _task_record(task: Task, *, gone: bool) -> TaskRecord:
         ended_at=task.ended_at,
         counter=task.counter,
         rejections=task.rejections,
-        step=_place(task),
+        step=None if gone else _place(task),  # its workflow may have become another one since it went
         filter_entered_at=task.filter_entered_at,
         step_deadline=task.step_deadline,
         filter_timed_out=task.filter_timed_out,

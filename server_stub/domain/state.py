@@ -7,7 +7,6 @@ of task events known, because they depend on all that the command did.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from taskrouter_worker.terms import EventType, QueueOrder
@@ -40,18 +39,6 @@ _TO_HOLDERS: Final = frozenset(
     {EventType.TASK_UPDATED, EventType.TASK_WRAPUP, EventType.TASK_COMPLETED, EventType.TASK_CANCELED}
 )
 """Task events that go to each worker with a live reservation before or after the command."""
-
-
-@dataclass(slots=True, eq=False)
-class _Draft:
-    """An event whose receivers are not settled yet."""
-
-    seq: int
-    type: EventType
-    at: float
-    resource: Resource
-    worker_sids: tuple[str, ...]
-    data: Mapping[str, str]
 
 
 class WorkspaceState:
@@ -100,7 +87,7 @@ class WorkspaceState:
         self.now = now
         self._moment = self.date_created
         self._numbers = 0
-        self._drafts: list[_Draft] = []
+        self._drafts: list[Event] = []  # the receivers of task events are not settled yet
         self._touched: dict[str, _Named] = {}
         self._ended: dict[str, set[str]] = {}  # by task: workers whose reservation ended in this command
         self._entering: list[tuple[Task, float]] = []
@@ -214,7 +201,7 @@ class WorkspaceState:
         at = self.moment
         self.seq += 1
         facts = {key: str(value) for key, value in data.items() if value is not None and value != ""}
-        self._drafts.append(_Draft(self.seq, event, at, resource, to, facts))
+        self._drafts.append(Event(self.seq, event, at, resource, to, data=facts))
 
     def touch(self, entity: _Versioned) -> None:
         """The entity changes in this command: its version rises, once."""
@@ -263,22 +250,14 @@ class WorkspaceState:
         events: list[Event] = []
         told: dict[str, set[str]] = {}
         for draft in self._drafts:
-            resource, receivers = draft.resource, draft.worker_sids
+            event, resource = draft, draft.resource
             if isinstance(resource, Task) and draft.type in _TO_HOLDERS:
                 receivers = self._holders(resource)
                 told.setdefault(resource.sid, set()).update(receivers)
+                event = draft._replace(worker_sids=receivers)
             elif isinstance(resource, Reservation):
                 told.setdefault(resource.task.sid, set()).add(resource.worker.sid)
-            events.append(
-                Event(
-                    seq=draft.seq,
-                    type=draft.type,
-                    at=draft.at,
-                    resource=resource,
-                    worker_sids=receivers,
-                    data=draft.data,
-                )
-            )
+            events.append(event)
         for task in [entity for entity in self._touched.values() if isinstance(entity, Task)]:
             untold = tuple(
                 r.worker.sid for r in task.live_reservations if r.worker.sid not in told.get(task.sid, ())

@@ -124,32 +124,56 @@ class _Tally:
         self.by_status[task.status] += 1
         self.by_priority[task.priority] += 1
         if task.status in _WAITS:
-            self.by_age.add(Waiting(task.created_at, task.number, task.sid))
-            if task.entered_at is not None:
-                self.by_time_in_queue.add(Waiting(task.entered_at, task.number, task.sid))
+            self._waits(task)
 
     def remove(self, task: _OpenTask) -> None:
         self.total -= 1
         self.by_status[task.status] -= 1
-        self.by_priority[task.priority] -= 1
-        if not self.by_priority[task.priority]:  # there may be any number of priorities
-            del self.by_priority[task.priority]
+        self._count_less(task.priority)
+        self._waits_no_more(task)
+
+    def change(self, before: _OpenTask, now: _OpenTask) -> None:
+        """As if it was removed and added; most often its status alone is another one."""
+        self.by_status[before.status] -= 1
+        self.by_status[now.status] += 1
+        if before.priority != now.priority:
+            self._count_less(before.priority)
+            self.by_priority[now.priority] += 1
+        if now.status not in _WAITS:
+            self._waits_no_more(now)
+        elif before.status not in _WAITS or before.since != now.since:
+            self._waits_no_more(before)
+            self._waits(now)
+
+    def _count_less(self, priority: int) -> None:
+        self.by_priority[priority] -= 1
+        if not self.by_priority[priority]:  # there may be any number of priorities
+            del self.by_priority[priority]
+
+    def _waits(self, task: _OpenTask) -> None:
+        created_at, entered_at = task.since
+        self.by_age.add(Waiting(created_at, task.number, task.sid))
+        if entered_at is not None:
+            self.by_time_in_queue.add(Waiting(entered_at, task.number, task.sid))
+
+    def _waits_no_more(self, task: _OpenTask) -> None:
         self.by_age.members.pop(task.sid, None)
         self.by_time_in_queue.members.pop(task.sid, None)
 
 
 class _OpenTask(NamedTuple):
-    """What an open task counts as."""
+    """What an open task counts as.
+
+    `places` are its task channel, queue and workflow; `since` when it was created and when it entered its
+    queue.
+    """
 
     sid: str
     number: int
     status: TaskStatus
     priority: int
-    channel_sid: str
-    queue_sid: str
-    workflow_sid: str
-    created_at: float
-    entered_at: float | None
+    places: tuple[str, str, str]
+    since: tuple[float, float | None]
 
     @classmethod
     def of(cls, task: Task) -> _OpenTask:
@@ -158,16 +182,22 @@ class _OpenTask(NamedTuple):
             task.number,
             task.status,
             task.priority,
-            task.task_channel.sid,
-            task.queue.sid if task.queue else "",
-            task.workflow.sid if task.workflow else "",
-            task.date_created,
-            task.queue_entered_at,
+            (
+                task.task_channel.sid,
+                task.queue.sid if task.queue else "",
+                task.workflow.sid if task.workflow else "",
+            ),
+            (task.date_created, task.queue_entered_at),
         )
 
-    def scopes(self, workspace_sid: str) -> Iterator[str]:
+    @property
+    def channel_sid(self) -> str:
+        """Its task channel."""
+        return self.places[0]
+
+    def scopes(self, workspace_sid: str) -> list[str]:
         """What it counts for."""
-        return (sid for sid in (workspace_sid, self.queue_sid, self.workflow_sid) if sid)
+        return [sid for sid in (workspace_sid, *self.places[1:]) if sid]
 
 
 # --- What happened ------------------------------------------------------------------------------
@@ -322,11 +352,18 @@ class Statistics:
                 self._drop_scope(getattr(event.resource, "sid", ""))
         for task in changed.values():
             self._recount(workspace.sid, task)
+        if events:
+            self._forget(milliseconds(events[-1].at))
 
     def _recount(self, workspace_sid: str, task: Task) -> None:
         before = self._open.get(task.sid)
         now = None if task.status in TASK_ENDED else _OpenTask.of(task)
         if before == now:
+            return
+        if before is not None and now is not None and before.places == now.places:
+            self._open[task.sid] = now
+            for scope_sid in now.scopes(workspace_sid):
+                self._tallies[scope_sid][now.channel_sid].change(before, now)
             return
         if before is not None:
             del self._open[task.sid]
@@ -342,9 +379,10 @@ class Statistics:
             self._open[task.sid] = now
             for scope_sid in now.scopes(workspace_sid):
                 channels = self._tallies.setdefault(scope_sid, {})
-                if now.channel_sid not in channels:
-                    channels[now.channel_sid] = _Tally()
-                channels[now.channel_sid].add(now)
+                present = channels.get(now.channel_sid)
+                if present is None:
+                    present = channels[now.channel_sid] = _Tally()
+                present.add(now)
 
     def _count_task(self, event: Event, task: Task) -> None:
         queue_sid = task.queue.sid if task.queue else ""
@@ -420,10 +458,15 @@ class Statistics:
         )
         if self._new is not None:
             self._new.append(fact)
+        self._file(fact, _scopes(fact))
+
+    def _file(self, fact: Fact, scopes: Iterable[str]) -> None:
         self._facts.add(fact)
-        for scope_sid in _scopes(fact):
-            self._facts_of.setdefault(scope_sid, _Facts()).add(fact)
-        self._forget(at)
+        for scope_sid in scopes:
+            facts = self._facts_of.get(scope_sid)
+            if facts is None:
+                facts = self._facts_of[scope_sid] = _Facts()
+            facts.add(fact)
 
     # -------------------------------------------------------- to be stored and taken up again
 
@@ -441,10 +484,7 @@ class Statistics:
         """Take up what was stored: these facts, oldest first, and what the workspace holds now."""
         scopes = {*workspace.task_queues, *workspace.workflows, *workspace.workers}
         for fact in facts:
-            self._facts.add(fact)
-            for scope_sid in _scopes(fact):
-                if scope_sid in scopes:
-                    self._facts_of.setdefault(scope_sid, _Facts()).add(fact)
+            self._file(fact, scopes.intersection(_scopes(fact)))
             self._number, self._latest = fact.number, fact.latest
         for task in workspace.tasks.values():
             self._recount(workspace.sid, task)
@@ -456,10 +496,10 @@ class Statistics:
         self._forget(milliseconds(now))
 
     def _forget(self, now: int) -> None:
-        while len(self._facts) > self._at_most or (
-            len(self._facts) and self._facts.oldest().latest < now - self._kept_for
-        ):
+        while count := len(self._facts):
             oldest = self._facts.oldest()
+            if count <= self._at_most and oldest.latest >= now - self._kept_for:
+                return
             self._facts.forget_oldest()
             for scope_sid in _scopes(oldest):
                 facts = self._facts_of.get(scope_sid)
@@ -568,8 +608,8 @@ class Statistics:
         return facts.since(start)
 
 
-def _scopes(fact: Fact) -> Iterator[str]:
-    return (sid for sid in (fact.queue_sid, fact.workflow_sid, fact.worker_sid) if sid)
+def _scopes(fact: Fact) -> list[str]:
+    return [sid for sid in (fact.queue_sid, fact.workflow_sid, fact.worker_sid) if sid]
 
 
 def _earliest(several: Iterable[_Oldest]) -> Waiting | None:

@@ -394,14 +394,17 @@ class Telephony:
         self.redirects.append(redirect)
         return redirect
 
-    def check_room(self, task: Task) -> None:
-        """Whether one more may join the task's conference.
+    def check_room(self, task: Task, *, with_customer: bool = False) -> None:
+        """Whether one more may join the task's conference, and the customer, if asked for and not there.
 
         Raises:
             InvalidArgument: it is full.
         """
         conference = self.conference_of(task)
-        if conference is not None and len(conference.present) >= conference.max_participants:
+        if conference is None:
+            return
+        joining = 2 if with_customer and conference.customer is None else 1
+        if len(conference.present) + joining > conference.max_participants:
             raise InvalidArgument(
                 f"MaxParticipants {conference.max_participants} of conference {conference.sid} is reached"
             )

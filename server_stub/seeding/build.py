@@ -152,7 +152,7 @@ class _Builder:
     # --- The workspace itself -----------------------------------------------------------------
 
     def _begin(self, account_sid: str, now: Callable[[str], Callable[[], float]]) -> Workspace | None:
-        seed = self._seed
+        seed, words = self._seed, self._seed.events_filter
 
         def make(sid: str, sids: Callable[[str], str], clock: Callable[[], float]) -> Workspace:
             return Workspace(
@@ -165,7 +165,7 @@ class _Builder:
                 template=seed.template,
                 multi_task_enabled=seed.multi_task_enabled,
                 event_callback_url=seed.event_callback_url or "",
-                events_filter=None if seed.events_filter is None else ",".join(seed.events_filter),
+                events_filter=None if words is None else ",".join(word for _, word in _present(words)),
                 prioritize_queue_order=seed.prioritize_queue_order,
             )
 

@@ -23,24 +23,34 @@ log = logging.getLogger(__name__)
 class Round:
     """One transaction, and who waits for it."""
 
-    __slots__ = ("actions", "done")
+    __slots__ = ("_waiters", "actions")
 
     def __init__(self) -> None:
         self.actions: list[Callable[[], None]] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def written(self) -> None:
+        """Wait for its end; raises what it failed with."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     def end(self, error: Exception | None) -> None:
         """It is written, or it failed: then its actions are never called."""
         if error is not None:
-            self.done.set_exception(error)
-            self.done.exception()  # it may be that nobody waits
+            for waiter in self._waiters:
+                if not waiter.done():  # canceled
+                    waiter.set_exception(error)
+                    waiter.exception()  # it may be that who waits is canceled before it hears of it
             return
         for action in self.actions:
             try:
                 action()
             except Exception as defect:  # noqa: BLE001 - a defect in one must not keep the others from going out
                 log.error("an action after a commit broke: %s", type(defect).__name__)  # noqa: TRY400 - its text may quote customers
-        self.done.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Committer:
@@ -110,7 +120,7 @@ class Committer:
             raise self._error
         last = self.round
         if last is not None:
-            await asyncio.shield(last.done)
+            await last.written()
 
     async def _write(self) -> None:
         while True:

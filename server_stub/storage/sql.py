@@ -99,6 +99,7 @@ class SqlStore(ABC):
     def __init__(self, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self._migrations = tuple(migrations)
         self._position = 0
+        self._statements: dict[Table, str] = {}  # of `_put`
 
     @property
     @abstractmethod
@@ -215,10 +216,7 @@ class SqlStore(ABC):
     # -------------------------------------------------------- writing
 
     def _write(self, connection: Connection, batch: Batch) -> None:
-        settings: list[dict[str, object]] = [
-            {"name": name, "value": value} for name, value in batch.settings.items()
-        ]
-        self._put(connection, _setting, settings, replacing="value")
+        self._put(connection, _setting, list(batch.settings.items()), replacing="value")
         for part in batch.workspaces:
             self._write_workspace(connection, part)
 
@@ -232,35 +230,17 @@ class SqlStore(ABC):
             return
         changes = part.changes
         if changes.workspace is not None:
-            row: dict[str, object] = {
-                "sid": of,
-                "position": self._next(),
-                "body": to_json(changes.workspace).decode(),
-            }
-            self._put(connection, _workspace, [row], replacing="body")
-        records: list[dict[str, object]] = [
-            {
-                "workspace_sid": of,
-                "kind": kind,
-                "sid": sid,
-                "position": self._next(),
-                "body": to_json(record).decode(),
-            }
-            for record in changes.written
-            for kind, sid in (key_of(record),)
+            head = (of, self._next(), to_json(changes.workspace).decode())
+            self._put(connection, _workspace, [head], replacing="body")
+        records = [
+            (of, *key_of(record), self._next(), to_json(record).decode()) for record in changes.written
         ]
         self._put(connection, _entity, records, replacing="body")
         dropped = [{"of": of, "of_kind": kind, "of_sid": sid} for kind, sid in changes.removed]
         if dropped:
             connection.execute(_DROP_ENTITY, dropped)
-        events: list[dict[str, object]] = [
-            {"workspace_sid": of, "seq": event.seq, "body": event_row(event)} for event in part.events
-        ]
-        self._put(connection, _event, events)
-        facts: list[dict[str, object]] = [
-            {"workspace_sid": of, "number": fact.number, "body": fact_row(fact)} for fact in part.facts
-        ]
-        self._put(connection, _fact, facts)
+        self._put(connection, _event, [(of, event.seq, event_row(event)) for event in part.events])
+        self._put(connection, _fact, [(of, fact.number, fact_row(fact)) for fact in part.facts])
         if part.events_from:
             old = (_event.c.workspace_sid == of) & (_event.c.seq < part.events_from)
             connection.execute(delete(_event).where(old))
@@ -272,19 +252,26 @@ class SqlStore(ABC):
         self,
         connection: Connection,
         table: Table,
-        rows: Sequence[dict[str, object]],
+        rows: list[tuple[Any, ...]],
         *,
         replacing: str | None = None,
     ) -> None:
-        """Write rows. Of one that is there, `replacing` is replaced: its position stays."""
+        """Write rows, each with a value for every column. Of one that is there, `replacing` is replaced.
+
+        Its position stays. The rows go to the driver as they are: to have SQLAlchemy prepare each of
+        them by the names of its columns took as long as to write it.
+        """
         if not rows:
             return
-        statement = self._upsert(table)
-        if replacing is not None:
-            statement = statement.on_conflict_do_update(
-                index_elements=list(table.primary_key), set_={replacing: statement.excluded[replacing]}
-            )
-        connection.execute(statement, list(rows))
+        statement = self._statements.get(table)
+        if statement is None:
+            insertion = self._upsert(table)
+            if replacing is not None:
+                insertion = insertion.on_conflict_do_update(
+                    index_elements=list(table.primary_key), set_={replacing: insertion.excluded[replacing]}
+                )
+            statement = self._statements[table] = str(insertion.compile(dialect=connection.dialect))
+        connection.exec_driver_sql(statement, rows)
 
     def _next(self) -> int:
         self._position += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from server_stub.standing_clock import StandingClock
@@ -36,6 +37,9 @@ class WorkspaceClock:
         self._desk = desk
         self._clock = clock
         self._connections = connections
+        # Steps are added up as the decimals that they were written as: three tenths and 119.7 are 120.
+        self._begun = self._shown = 0.0  # what the clock showed before those steps, and after them
+        self._passed = Decimal(0)  # seconds
 
     def now(self) -> datetime:
         """The present moment in the workspace."""
@@ -103,7 +107,13 @@ class WorkspaceClock:
             raise TypeError(f"seconds must be a number or a timedelta, got {seconds!r}")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"time passes forwards: seconds must be 0 or more, got {seconds!r}")
-        self._move_to(self._standing().now() + seconds)
+        shown = self._standing().now()
+        if shown != self._shown:  # it was set since, or set back
+            self._begun, self._passed = shown, Decimal(0)
+        passed = self._passed + Decimal(repr(float(seconds)))
+        moment = float(Decimal(self._begun) + passed)
+        self._move_to(moment)
+        self._shown, self._passed = moment, passed
 
     def _move_to(self, moment: float) -> None:
         clock = self._standing()

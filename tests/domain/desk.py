@@ -37,11 +37,12 @@ class Desk:
         limits: Limits | None = None,
         multi_task_enabled: bool = True,
         prioritize_queue_order: QueueOrder = QueueOrder.FIFO,
+        sid: str = WORKSPACE,
     ) -> None:
         self.time = 1_000_000.0
         numbers = itertools.count(1)
         self.ws = Workspace(
-            sid=WORKSPACE,
+            sid=sid,
             account_sid=ACCOUNT,
             friendly_name="desk",
             now=lambda: self.time,

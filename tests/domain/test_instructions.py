@@ -403,6 +403,16 @@ def test_a_full_conference_takes_nobody_else() -> None:
     assert (snapshot(desk.ws), len(conference.participants)) == (before, 2)
 
 
+def test_a_conference_that_the_customer_left_needs_room_to_bring_the_customer_back() -> None:
+    desk = Desk()
+    held, conference = in_conference(desk, MaxParticipants=2)
+    hang_up(desk, leg(conference, CallRole.CUSTOMER))
+    _, taken = transferred_in(desk, held, "otto")
+    with pytest.raises(InvalidArgument, match="MaxParticipants 2"):
+        instruct(desk, taken, "conference")
+    assert len(conference.present) == 1
+
+
 # ---------------------------------------------------------------- supervise
 
 
@@ -736,6 +746,21 @@ def test_a_worker_without_an_address_cannot_be_called(word: str, named: str, con
     with pytest.raises(InvalidArgument, match=rf"{named} field is required.*contact_uri"):
         instruct(desk, held, word, **NEEDED[word])
     assert (snapshot(desk.ws), calls(desk)) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("word", "named"), [("dequeue", "DequeueTimeout"), ("call", "CallTimeout"), ("conference", "Timeout")]
+)
+def test_the_sip_phone_that_a_worker_names_rings_ten_minutes_at_most(word: str, named: str) -> None:
+    desk = Desk()
+    desk.worker("nina", contact_uri="sip:nina@example.com")
+    held = pending(desk.task())
+    before = snapshot(desk.ws)
+    with pytest.raises(InvalidArgument, match=rf"^{named} is not valid: expected an integer from 1 to 600"):
+        instruct(desk, held, word, **NEEDED[word], **{named: 601})
+    assert (snapshot(desk.ws), calls(desk)) == (before, [])
+    instruct(desk, held, word, **NEEDED[word], **{named: 600})
+    assert calls(desk)[0].timeout == 600
 
 
 def test_a_conference_without_an_address_says_that_it_needs_an_enqueued_call() -> None:

@@ -304,11 +304,22 @@ class Commands(RuleBasedStateMachine):
             virtual_start_time=self.desk.time - age,
         )
 
-    @rule(number=index, kind=st.sampled_from(["worker", "queue"]), ignore=st.sampled_from([None, False]))
-    def enqueue_directly(self, number: int, kind: str, ignore: bool | None) -> None:
-        aim = self._worker(number).sid if kind == "worker" else self._queue(number).sid
+    @rule(
+        number=index,
+        kind=st.sampled_from(["worker", "queue"]),
+        ignore=st.sampled_from([None, False]),
+        counted=st.none() | index,
+    )
+    def enqueue_directly(self, number: int, kind: str, ignore: bool | None, counted: int | None) -> None:
+        aim, queue_sid = self._queue(number).sid, None
+        if kind == "worker":
+            aim, queue_sid = self._worker(number).sid, None if counted is None else self._queue(counted).sid
         self._try(
-            "create_task", workflow_sid=self.workflows[0].sid, routing_target=aim, ignore_capacity=ignore
+            "create_task",
+            workflow_sid=self.workflows[0].sid,
+            routing_target=aim,
+            ignore_capacity=ignore,
+            task_queue_sid=queue_sid,
         )
 
     @rule(number=index, status=st.sampled_from(["accepted", "rejected", "wrapping", "completed", "accepted"]))

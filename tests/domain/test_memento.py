@@ -24,8 +24,10 @@ from server_stub.domain.records import (
 )
 from server_stub.domain.telephony import KEPT
 from server_stub.domain.workspace import Workspace
+from taskrouter_worker.terms import WorkspaceTemplate
 from tests.budget import examples
-from tests.domain.desk import Desk, pending
+from tests.domain.desk import Desk, configuration, pending, target
+from tests.domain.desk import rule as filter_
 from tests.domain.test_invariants import Commands, index
 from tests.domain.twins import Rows, TwinDesk, Twins
 
@@ -184,6 +186,37 @@ def test_an_entity_that_nobody_names_any_more_is_dropped_with_those_that_only_it
         ("reservation", reservation.sid),
         ("task", task.sid),
     }
+
+
+@pytest.mark.parametrize("is_stored_before", [True, False])
+def test_a_task_that_is_gone_does_not_care_what_becomes_of_its_workflow(is_stored_before: bool) -> None:
+    desk = Desk(template=WorkspaceTemplate.NONE)
+    queue = desk.queue()
+    flow = desk.workflow(
+        filter_(target(queue), expression="vip", name="first"), filter_(target(queue), name="second")
+    )
+    desk.worker("ann", contact_uri="client:ann")
+    rows, tracker = Rows(), Tracker(desk.ws, is_stored=False)
+    task = desk.task(flow)
+    desk.ws.change_reservation(pending(task).sid, instruction="dequeue")
+    desk.settle()
+    desk.set_status(task, "completed")
+    desk.wait(desk.ws.limits.retention_seconds)
+    assert (task.sid in desk.ws.tasks, len(desk.ws.telephony.calls)) == (
+        False,
+        1,
+    )  # whose call names it still
+    if is_stored_before:
+        rows.take(tracker)
+    text = configuration(filter_(target(queue), name="another"))
+    desk.ws.update_workflow(flow.sid, configuration=text)
+    desk.settle()
+    rows.take(tracker)
+    assert rows.head is not None
+    stored = WorkspaceDocument(workspace=rows.head, records=tuple(rows.rows.values()))
+    for document in (dump(desk.ws), stored):
+        again = restore(document, now=lambda: 0.0, sids=lambda prefix: prefix, limits=Limits())
+        assert [call.task.sid for call in again.telephony.calls.values()] == [task.sid]
 
 
 def test_logs_keep_their_last_lines_and_drop_the_rows_of_the_others() -> None:

@@ -740,6 +740,22 @@ def test_without_ignore_capacity_the_task_waits_for_its_worker() -> None:
     assert task.status == "reserved"  # the limit was for making the reservation
 
 
+def test_tasks_for_one_worker_that_count_for_different_queues_wait_side_by_side() -> None:
+    desk = Desk(template=NONE)
+    queues = [desk.queue("Cards"), desk.queue("Loans", task_order=QueueOrder.LIFO), None]
+    desk.workflow(default=queues[0])
+    nina = desk.worker("nina", capacity=0)
+    tasks = [
+        desk.task(None, routing_target=nina.sid, ignore_capacity=False, task_queue=queue) for queue in queues
+    ]
+    desk.ws.delete_task(tasks[1].sid)
+    desk.settle()
+    for capacity, task in ((1, tasks[0]), (2, tasks[2])):
+        desk.ws.update_worker_channel(nina.sid, "default", capacity=capacity)
+        desk.settle()
+        assert reserved_names(task) == ["nina"]
+
+
 def test_a_routing_target_that_cannot_be_reserved_in_time_fails() -> None:
     desk = Desk(limits=Limits(routing_target_seconds=5))
     nina = desk.worker("nina", activity=desk.offline)

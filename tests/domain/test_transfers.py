@@ -139,6 +139,42 @@ def test_a_transfer_within_the_queue_goes_to_somebody_else_and_moves_nothing() -
     assert E.TASK_QUEUE_MOVED not in desk.heard()
 
 
+def test_a_worker_that_leaves_a_task_can_be_asked_to_take_it_back_whatever_waits_before_it() -> None:
+    desk = Desk(template=WorkspaceTemplate.NONE)
+    nina, otto = desk.worker("nina", capacity=5), desk.worker("otto", capacity=5)
+    ninas = desk.queue("Nina's", 'friendly_name == "nina"')
+    desk.workflow(default=ninas)
+    both: list[Reservation] = []
+    for _ in range(2):  # both are at work on both tasks
+        held = pending(desk.task())
+        desk.answer(held, "accepted")
+        desk.answer(offer(desk.transfer(held, otto, "WARM")), "accepted")
+        both.append(held)
+    for held in both:  # nina's queue has nobody for them: she holds them
+        [ottos] = [r for r in held.task.live_reservations if r.worker is otto]
+        desk.transfer(ottos, ninas)
+        assert held.task.status == "pending"
+    desk.answer(both[1], "completed")
+    assert [r.worker for r in both[1].task.pending_reservations] == [nina]
+    assert both[0].task.status == "pending"
+
+
+def test_tasks_of_different_queues_wait_for_the_same_worker() -> None:
+    desk = Desk(template=WorkspaceTemplate.NONE)
+    nina = desk.worker("nina")
+    both: list[Reservation] = []
+    for queue in two_queues(desk):
+        task = desk.task(None, routing_target=nina.sid, task_queue=queue)
+        both.append(pending(task))
+        desk.answer(both[-1], "accepted")
+    otto = desk.worker("otto", capacity=0)
+    transfers = [desk.transfer(held, otto) for held in both]
+    for freed, transfer in enumerate(transfers, 1):
+        desk.ws.update_worker_channel(otto.sid, "default", capacity=freed)
+        desk.settle()
+        assert offer(transfer).worker is otto
+
+
 def test_new_attributes_and_priority_are_told_as_an_update() -> None:
     desk = Desk()
     held = accepted_by(desk, "nina", priority=7)

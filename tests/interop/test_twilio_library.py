@@ -302,6 +302,27 @@ def test_lists_are_paged(workspace: Any) -> None:
     assert first.previous_page() is None
 
 
+def test_what_is_listed_may_be_deleted_meanwhile(workspace: Any) -> None:
+    made = [workspace.tasks.create(attributes=json.dumps({"n": n})).sid for n in range(5)]
+    seen = []
+    for task in workspace.tasks.stream(page_size=2):
+        seen.append(task.sid)
+        assert workspace.tasks(task.sid).delete()
+    assert (seen, workspace.tasks.list()) == (made, [])
+
+
+def test_pages_lead_back_though_the_first_item_is_gone(workspace: Any) -> None:
+    made = [workspace.tasks.create().sid for _ in range(5)]
+    page = workspace.tasks.page(page_size=2).next_page()
+    assert [task.sid for task in page] == made[2:4]
+    for sid in (made[2], made[0]):
+        assert workspace.tasks(sid).delete()
+    assert [task.sid for task in page.previous_page()] == [made[1]]
+    assert workspace.tasks(made[1]).delete()
+    with pytest.raises(TwilioException, match="21481"):  # neither end of the page is there any more
+        page.previous_page()
+
+
 def test_last_full_page_has_no_next_page(workspace: Any) -> None:
     for n in range(4):
         workspace.workers.create(friendly_name=f"worker {n}")

@@ -32,6 +32,24 @@ def test_reservation_times_out_at_its_very_moment_and_not_before(taskrouter: Tas
     assert reservation.updated_at - reservation.created_at == timedelta(seconds=120)
 
 
+def test_parts_of_a_second_add_up(taskrouter: TaskRouter) -> None:
+    reservation = taskrouter.assert_reserved(taskrouter.task(), taskrouter.worker("Alice"))
+    for seconds in (0.1, timedelta(seconds=0.1), 0.1, 119.69):
+        taskrouter.clock.advance_sync(seconds)
+    assert reservation.status == "pending"
+    taskrouter.clock.advance_sync(0.01)
+    assert reservation.status == "timeout"
+    assert taskrouter.clock.elapsed == 120
+
+
+async def test_time_goes_on_from_where_it_was_set(taskrouter: TaskRouter) -> None:
+    await taskrouter.clock.advance(0.1)
+    await taskrouter.clock.set(taskrouter.clock.now() + timedelta(seconds=3))
+    before = taskrouter.clock.now()
+    await taskrouter.clock.advance(0.25)
+    assert taskrouter.clock.now() - before == timedelta(seconds=0.25)
+
+
 def test_deadlines_on_the_way_come_in_order_each_at_its_own_moment(taskrouter: TaskRouter) -> None:
     workflow = taskrouter.workflow("Quick", queue="Sample Queue", reservation_timeout=10)
     for name in ("Alice", "Bob", "Carol"):

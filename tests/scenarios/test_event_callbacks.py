@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -151,15 +153,31 @@ async def test_event_shows_the_moment_at_which_it_happened(desk: Desk) -> None:
     assert completed["TaskCompletedReason"] == completed["Reason"] == "solved"
 
 
+@pytest.mark.parametrize("later", [0.0, 0.0006, 0.123, 0.4996])
+async def test_event_has_one_time_wherever_it_is_told(desk: Desk, later: float) -> None:
+    desk.subscribe("task.created")
+    desk.clock.advance(later)
+    desk.run(lambda ws: ws.create_task())
+    told = await desk.told_of("task.created")
+    path = f"{desk.server.rest_url}/v1/Workspaces/{desk.ws.sid}/Events/{told['Sid']}"
+    key = aiohttp.encode_basic_auth(desk.server.account_sid, desk.server.auth_token)
+    async with aiohttp.ClientSession(headers={"Authorization": key}) as http, http.get(path) as answer:
+        shown = await answer.json()
+    assert told["TimestampMs"] == str(shown["event_date_ms"])
+    assert told["Timestamp"] == str(shown["event_date_ms"] // 1000)
+    seconds = dt.datetime.fromisoformat(shown["event_date"]).timestamp()
+    assert seconds == shown["event_date_ms"] // 1000
+
+
 async def test_activity_event_tells_how_long_the_worker_was_where(desk: Desk) -> None:
     desk.subscribe("worker.activity.update")
     nina = desk.worker("nina")
     [lunch] = [a for a in desk.ws.activities.values() if a.friendly_name == "Unavailable"]
-    desk.clock.advance(90)
+    desk.clock.advance(90.123)
     desk.run(lambda ws: ws.update_worker(nina.sid, activity_sid=lunch.sid))
     told = await desk.told_of("worker.activity.update")
     assert told["EventDescription"] == "Worker nina updated to Unavailable Activity"
-    assert (told["WorkerTimeInPreviousActivity"], told["WorkerTimeInPreviousActivityMs"]) == ("90", "90000")
+    assert (told["WorkerTimeInPreviousActivity"], told["WorkerTimeInPreviousActivityMs"]) == ("90", "90123")
     assert told["WorkerPreviousActivityName"] == "Available"
 
 

@@ -7,22 +7,27 @@ import gc
 import json
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import aiohttp
 import pytest
 
-from server_stub import Settings, StubServer, sessions
+from server_stub import Settings, StubServer, event_data, replies, sessions
+from server_stub.domain.changes import RowKey, Tracker, key_of
 from server_stub.domain.events import Event
 from server_stub.domain.model import Limits, Reservation, Task
+from server_stub.domain.records import Record
 from server_stub.domain.workspace import Workspace
 from server_stub.limits import Doorkeeper, ServerLimits
 from server_stub.outbox import Session
 from server_stub.process import FILES_BESIDE, GarbageKeeper
 from server_stub.standing_clock import StandingClock
+from server_stub.storage import Data
+from server_stub.storage.sqlite import SqliteStore
 from server_stub.views import Frame, event_frame
 from tests.server.conftest import Open
 from tests.server.raw import Client, Desk, until
@@ -219,6 +224,92 @@ async def test_after_ten_thousand_reservations_nothing_has_grown_and_there_is_no
     assert alive(Reservation) - reservations < RESERVATIONS // 10
 
 
+# --- A command ----------------------------------------------------------------------------------
+
+
+def life_of_a_task(desk: Desk) -> Iterator[str]:
+    """Created, accepted and completed; yields after each command what it was."""
+    desk.hire("nina")
+    task = desk.task()
+    yield "created"
+    [reservation] = task.reservations.values()
+    for status in ("accepted", "completed"):
+        desk.run(partial(Workspace.update_reservation, sid=reservation.sid, status=status))
+        yield status
+
+
+async def test_what_the_events_of_a_command_say_of_a_task_is_put_together_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Task] = []
+    monkeypatch.setattr(event_data, "_task", partial(_noted, made, event_data._task))
+    counts = {step: len(made) for step in life_of_a_task(desk)}
+    # To create is two commands: the task comes, and a worker is reserved for it.
+    assert counts == {"created": 2, "accepted": 3, "completed": 4}
+    assert len(desk.server.history(desk.server.workspace_sid)) > 8
+
+
+def _noted(made: list[Task], function: Callable[..., Any], task: Task, at: float) -> Any:
+    made.append(task)
+    return function(task, at)
+
+
+async def test_only_rows_that_differ_from_what_is_stored_are_written(desk: Desk) -> None:
+    tracker = Tracker(desk.workspace, is_stored=False)
+    stored: dict[RowKey, Record] = {}
+    for step in life_of_a_task(desk):
+        written = {key_of(record): record for record in tracker.take().written}
+        same = [key for key, record in written.items() if stored.get(key) == record]
+        assert same == [], step
+        stored.update(written)
+        if step != "created":
+            assert sorted(kind for kind, _ in written) == ["reservation", "task"]
+
+
+async def test_a_statement_is_put_together_once_for_all_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    insert: Any = SqliteStore._upsert
+
+    def counted(table: Any) -> Any:
+        made.append(table.name)
+        return insert(table)
+
+    monkeypatch.setattr(SqliteStore, "_upsert", staticmethod(counted))
+    store = SqliteStore(tmp_path / "data.sqlite")
+    async with Data(store) as data, StubServer(Settings(port=0), data=data) as server:
+        for _ in range(3):
+            server.run(server.workspace_sid, lambda ws: ws.create_task(attributes="{}"))
+            assert server._durability is not None
+            await server._durability.committed()
+    assert sorted(made) == ["entity", "event", "fact", "setting", "workspace"]
+
+
+async def test_a_body_that_came_with_its_headers_is_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waited(_: object) -> Any:
+        raise AssertionError("a timer was set for it")
+
+    monkeypatch.setattr(replies, "in_time", waited)
+    key = aiohttp.encode_basic_auth(desk.server.account_sid, desk.server.auth_token)
+    lines = (
+        f"POST /v1{desk.path}/Tasks HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: {key}",
+        "Content-Type: application/x-www-form-urlencoded",
+        "Content-Length: 13",
+        "Connection: close",
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", desk.server.port)
+    writer.write("\r\n".join((*lines, "", "Attributes={}")).encode())  # with one call: it comes in one piece
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 201 "), answer
+
+
 # --- The process --------------------------------------------------------------------------------
 
 
@@ -247,27 +338,88 @@ async def test_the_keeper_freezes_what_is_there_and_puts_everything_back(collect
     assert gc.get_threshold() == before
 
 
+class Heap:
+    """Memory blocks as the keeper sees them; a complete collection frees those that are garbage."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, used: int) -> None:
+        self.used = used
+        self.garbage = 0
+        self.asked: list[str] = []
+        for name in ("collect", "freeze", "unfreeze"):
+            monkeypatch.setattr(gc, name, partial(self._asked, name))
+        monkeypatch.setattr(sys, "getallocatedblocks", lambda: self.used + self.garbage)
+
+    def _asked(self, name: str) -> int:
+        self.asked.append(name)
+        if self.asked[-2:] == ["unfreeze", "collect"]:
+            self.garbage = 0
+        return 0
+
+
 @pytest.mark.parametrize(
-    ("grown", "busy", "complete"),
+    ("grown", "busy", "after_garbage", "complete"),
     [
-        (1.0, 0.0, False),
-        (1.2, 0.0, False),
-        (1.3, 0.0, True),
-        (1.3, 0.9, False),  # later, when there is less to do
-        (2.1, 0.9, True),  # now, whatever there is to do
+        (1.0, 0.0, True, False),
+        (1.2, 0.0, True, False),
+        (1.3, 0.0, True, True),
+        (1.3, 0.0, False, False),  # nothing was found the last time: what is new is in use
+        (1.9, 0.0, False, False),
+        (1.3, 0.9, True, False),  # later, when there is less to do
+        (2.1, 0.9, True, True),  # now, whatever there is to do
+        (2.1, 0.9, False, True),  # and whatever was found: memory doubles once, not for ever
     ],
 )
 async def test_the_keeper_looks_at_everything_only_if_there_is_much_new_and_time_for_it(
-    collections: list[str], monkeypatch: pytest.MonkeyPatch, grown: float, busy: float, complete: bool
+    monkeypatch: pytest.MonkeyPatch, grown: float, busy: float, *, after_garbage: bool, complete: bool
 ) -> None:
-    blocks = 50_000_000
-    monkeypatch.setattr(sys, "getallocatedblocks", lambda: blocks)
+    heap = Heap(monkeypatch, used=50_000_000)
     with GarbageKeeper() as keeper:
-        collections.clear()
-        blocks = int(blocks * grown)
+        if after_garbage:
+            heap.garbage = 60_000_000
+        else:
+            heap.used = 110_000_000
+        keeper.look(busy=0.9)
+        assert keeper.complete == 2  # that much was new
+        heap.asked.clear()
+        heap.used = int(heap.used * grown)
         keeper.look(busy=busy)
-        assert collections == (["unfreeze", "collect", "freeze"] if complete else ["collect", "freeze"])
-        assert keeper.complete == 1 + complete
+        assert heap.asked == (["unfreeze", "collect", "freeze"] if complete else ["collect", "freeze"])
+        assert keeper.complete == 2 + complete
+
+
+async def test_workers_who_connect_and_then_rest_are_not_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heap = Heap(monkeypatch, used=1_500_000)
+    with GarbageKeeper() as keeper:
+        for _ in range(16):  # seconds: they connect
+            heap.used += 200_000
+            keeper.look(busy=0.9)
+        while_connecting = keeper.complete
+        for _ in range(1_000):  # they rest
+            keeper.look(busy=0.02)
+        assert keeper.complete == while_connecting
+
+
+async def test_garbage_that_only_a_complete_collection_finds_doubles_the_memory_once_and_never_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heap = Heap(monkeypatch, used=5_000_000)
+    with GarbageKeeper() as keeper:
+
+        def most_garbage(complete: int) -> int:
+            most = 0
+            for _ in range(1_000):
+                heap.garbage += 100_000
+                most = max(most, heap.garbage)
+                keeper.look(busy=0.02)
+                if keeper.complete == complete:
+                    return most
+            raise AssertionError("it was never looked for")
+
+        assert most_garbage(2) == 5_100_000
+        # By then it is known that there is some to be found.
+        assert most_garbage(12) == 1_300_000
 
 
 async def test_of_little_new_a_small_server_makes_nothing(

@@ -214,6 +214,30 @@ async def test_lists_go_on_after_the_last_sid(desk: Desk) -> None:
     assert (seen, after) == (["nina", "a", "b", "c", "d"], None)
 
 
+async def test_lists_go_on_after_an_item_that_no_longer_matches(desk: Desk) -> None:
+    nina = desk.client("nina", "Offline")
+    a, b, c = (desk.hire(name) for name in "abc")
+    url, params = f"{nina.base}/Workers", {"PageSize": 2, "ActivityName": "Available"}
+    page = (await nina.send(url, params=params)).payload
+    assert ([worker["sid"] for worker in page["contents"]], page["total"]) == ([a, b], 3)
+    desk.run(lambda ws: ws.update_worker(b, activity_sid=desk.activity("Offline")))
+    page = (await nina.send(url, params={**params, "AfterSid": page["after_sid"]})).payload
+    assert [worker["sid"] for worker in page["contents"]] == [c]
+    assert (page["after_sid"], page["start"], page["end"], page["total"]) == (None, 1, 2, 2)
+
+
+async def test_open_reservations_go_on_after_one_that_has_ended(desk: Desk) -> None:
+    nina = desk.client("nina")
+    desk.run(lambda ws: ws.update_worker_channel(nina.worker_sid, "default", capacity=2))
+    first, second = (next(iter(desk.task().reservations)) for _ in range(2))
+    params = {"Active": "true", "PageSize": 1}
+    page = (await nina.send(f"{nina.me}/Reservations", params=params)).payload
+    assert page["after_sid"] == first
+    await nina.answer_reservation(first, "rejected", WorkerActivitySid=desk.activity("Offline"))
+    answer = await nina.send(f"{nina.me}/Reservations", params={**params, "AfterSid": first})
+    assert [reservation["sid"] for reservation in answer.payload["contents"]] == [second]
+
+
 async def test_ordered_lists_go_on_with_their_token(desk: Desk) -> None:
     nina = desk.client("nina")
     workers = {"nina": nina.worker_sid, **{name: desk.hire(name, "Offline") for name in "abc"}}

@@ -226,6 +226,7 @@ async def test_task_channel_restricts_the_numbers(desk: Desk) -> None:
         ({"SplitByWaitTime": ",".join(map(str, range(101)))}, "SplitByWaitTime"),
         ({"StartDate": "yesterday"}, "StartDate"),
         ({"StartDate": "2025-01-02T00:00:00Z", "EndDate": "2025-01-01T00:00:00Z"}, "StartDate"),
+        ({"EndDate": "9999-12-31T23:59:59-01:00"}, "EndDate"),  # in UTC a year that no date can show
     ],
 )
 @pytest.mark.parametrize("path", ["Statistics", "TaskQueues/Statistics"])

@@ -332,6 +332,37 @@ async def test_tasks_are_filtered_and_ordered(desk: Desk) -> None:
         assert (await desk.rest("GET", f"{desk.path}/Tasks?{query}")).status == 400, query
 
 
+async def test_tasks_of_one_moment_are_ordered_by_their_creation_in_either_direction(open_desk: Open) -> None:
+    desk = await open_desk(clock=ManualClock(1_760_000_000.0))
+    made = [desk.run(lambda ws: ws.create_task()).sid for _ in range(3)]
+    for ordering, expected in (
+        ("DateCreated:asc", made),
+        ("DateCreated:desc", made[::-1]),
+        ("VirtualStartTime:desc", made[::-1]),
+        ("Priority:desc,DateCreated:desc", made[::-1]),
+        ("Priority:desc", made),
+    ):
+        page = await desk.rest("GET", f"{desk.path}/Tasks", params={"Ordering": ordering})
+        assert [task["sid"] for task in page.body["tasks"]] == expected, ordering
+
+
+async def test_attributes_of_a_worker_find_the_queues_that_such_a_worker_is_in(desk: Desk) -> None:
+    desk.run(lambda ws: ws.create_task_queue(friendly_name="prefixed", target_workers="worker.level == 3"))
+    path = f"{desk.path}/TaskQueues"
+    given: list[dict[str, Any]] = [
+        {"level": 3},
+        {"worker": {"level": 3}},
+        {"level": 3, "worker": {"level": 4}},
+    ]
+    for number, attributes in enumerate(given):
+        sid = desk.hire(f"worker {number}", **attributes)
+        by_worker = await desk.rest("GET", path, params={"WorkerSid": sid})
+        by_attributes = await desk.rest(
+            "GET", path, params={"EvaluateWorkerAttributes": json.dumps(attributes)}
+        )
+        assert by_attributes.body["task_queues"] == by_worker.body["task_queues"], attributes
+
+
 async def test_queues_are_filtered_by_worker_attributes(desk: Desk) -> None:
     for lang in ("pt", "de"):
         desk.run(
