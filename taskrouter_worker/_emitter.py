@@ -19,7 +19,7 @@ import logging
 import time
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, overload
 
@@ -29,7 +29,7 @@ from ._endpoints import check_int
 from ._flags import asked_to_end
 from ._handler_tasks import HandlerTasks
 from ._streams import OVERFLOWS, EventStream, Overflow
-from .errors import HandlerError, NotConnectedError
+from .errors import EventImpossibleError, HandlerError, NotConnectedError
 
 __all__ = ["Dispatcher", "Emitter", "Handler", "Listenable", "Origin", "is_coroutine_function", "pushed"]
 
@@ -94,6 +94,7 @@ class Dispatcher:
         self._tasks: HandlerTasks | None = None
         self._unstarted = 0  # coroutines that were scheduled and have not begun
         self._queue: deque[tuple[contextvars.Context, Callable[[], None]]] = deque()  # emissions to be made
+        self.delivering = False  # within an emission: what its handlers set off comes after it
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -174,8 +175,8 @@ class Dispatcher:
 
     @property
     def must_wait(self) -> bool:
-        """Whether an emission would have to wait for a handler that has not begun, or for its turn."""
-        return bool(self._unstarted or self._queue)
+        """Whether an emission would have to wait: for a handler that has not begun, or for its turn."""
+        return bool(self._unstarted or self._queue or self.delivering)
 
     def emit(self, deliver: Callable[[], None]) -> None:
         """Make an emission, after every handler that was scheduled before has begun.
@@ -189,10 +190,15 @@ class Dispatcher:
         else:
             deliver()
 
-    def _catch_up(self) -> None:
-        while self._queue and not self._unstarted:
-            context, deliver = self._queue.popleft()
-            context.run(deliver)
+    def catch_up(self) -> None:
+        """Make the emissions that wait for nothing any more."""
+        self.delivering = True
+        try:
+            while self._queue and not self._unstarted:
+                context, deliver = self._queue.popleft()
+                context.run(deliver)
+        finally:
+            self.delivering = False
         self._check_idle()
 
     def _check_idle(self) -> None:
@@ -251,7 +257,7 @@ class Dispatcher:
         self._unstarted -= 1
         if not self._unstarted:
             # The next emission comes when this handler has taken its first step.
-            asyncio.get_running_loop().call_soon(self._catch_up)
+            asyncio.get_running_loop().call_soon(self.catch_up)
         _inside_handler.set(self)
         began = time.perf_counter()
         failed = True
@@ -317,7 +323,7 @@ class _Call:
 class Emitter(Generic[EventName]):
     """Something that the application can listen to."""
 
-    __slots__ = ("_dispatcher", "_emitter", "_origin", "_wrapped")
+    __slots__ = ("_dispatcher", "_emitter", "_origin", "_over", "_wrapped")
 
     EVENTS: ClassVar[frozenset[str]] = frozenset()
     _LAST: ClassVar[str | None] = None
@@ -328,6 +334,7 @@ class Emitter(Generic[EventName]):
         self._emitter: EventEmitter | None = None
         self._wrapped: dict[tuple[str, Handler], list[Handler]] = {}
         self._origin: Origin = "event"
+        self._over = False  # its last event was told
 
     @property
     def origin(self) -> Origin:
@@ -372,6 +379,10 @@ class Emitter(Generic[EventName]):
     def _first_listener(self) -> None:
         """Somebody listens, who did not before."""
 
+    def _told_end(self) -> frozenset[str]:
+        """The events that told the end, once that is over; they are latched for those who come late."""
+        return frozenset()
+
     def _forget(self, event: str, handler: Handler, call: Handler) -> None:
         wrapped = self._wrapped.get((event, handler), [])
         if call in wrapped:
@@ -388,7 +399,7 @@ class Emitter(Generic[EventName]):
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
         dispatcher = self._dispatcher
-        if dispatcher._unstarted or dispatcher._queue:
+        if dispatcher._unstarted or dispatcher._queue or dispatcher.delivering:
             dispatcher.emit(functools.partial(self._deliver, event, args, origin))
         else:
             self._deliver(event, args, origin)
@@ -398,15 +409,24 @@ class Emitter(Generic[EventName]):
         for arg in args:
             if arg is not self and isinstance(arg, Emitter):
                 arg._origin = origin
-        if self._emitter is not None:
-            token = _emission.set(_Emission(self, args, origin))
-            try:
-                self._emitter.emit(event, self, *args)
-            finally:
-                _emission.reset(token)
-            if event == self._LAST:
-                self._emitter = None
-                self._wrapped = {}
+        is_last = event == self._LAST
+        self._over = self._over or is_last
+        if self._emitter is None:
+            return
+        dispatcher = self._dispatcher
+        outermost, dispatcher.delivering = not dispatcher.delivering, True
+        token = _emission.set(_Emission(self, args, origin))
+        try:
+            self._emitter.emit(event, self, *args)
+        finally:
+            _emission.reset(token)
+            if outermost:
+                dispatcher.delivering = False
+        if is_last:
+            self._emitter = None
+            self._wrapped = {}
+        if outermost and dispatcher._queue:
+            dispatcher.catch_up()
 
 
 class Listenable(Emitter[EventName]):
@@ -447,12 +467,15 @@ class Listenable(Emitter[EventName]):
     ) -> Any:  # Any: the event's argument
         """Wait for the next of `events` and return its first argument.
 
+        A reservation's or transfer's end counts when it was told before, too: nothing comes after it.
+
         Args:
             events: one or more event names.
             timeout: seconds to wait, None for ever.
 
         Raises:
             TimeoutError: none came in time.
+            EventImpossibleError: it has ended, or ends meanwhile, so that none can come.
             NotConnectedError: the worker was closed, so that none can come.
             ValueError: there is no such event, or none was given.
         """
@@ -460,27 +483,48 @@ class Listenable(Emitter[EventName]):
             raise ValueError("wait_for needs at least one event name")
         for event in events:
             self._check_event(event)
+        if self._over:
+            if self._told_end().isdisjoint(events):
+                raise self._impossible(events)
+            return self
         future = self._dispatcher.expect()
 
         def arrived(*args: object) -> None:
             if not future.done():
                 future.set_result(args[0] if args else None)
 
+        def over(*_: object) -> None:
+            if not future.done():
+                future.set_exception(self._impossible(events))
+
         try:
             for event in events:
                 self.on(event, arrived)
+            if self._LAST is not None:
+                self._add(self._last(), over, once=False)
             async with asyncio.timeout(timeout):
                 return await future
         finally:
             self._dispatcher.waiting.discard(future)
             for event in events:
                 self.remove_listener(event, arrived)
+            if self._LAST is not None:
+                self.remove_listener(self._last(), over)
+
+    def _last(self) -> EventName:
+        return cast("EventName", self._LAST)
+
+    def _impossible(self, events: Collection[str]) -> EventImpossibleError:
+        told = " and ".join(sorted(self._told_end()))
+        return EventImpossibleError(
+            f"{' or '.join(repr(event) for event in events)} can never come: {self!r} has ended, with {told}"
+        )
 
     # Any: the argument depends on the event.
     def stream(
         self, event: EventName, *, max_buffer: int = 1_000, overflow: Overflow = "raise"
     ) -> EventStream[Any]:
-        """The event's first arguments as an asynchronous iterator, from now on::
+        """The event's first arguments as an asynchronous iterator, from now on until no more can come::
 
             async with worker.stream("reservationCreated") as reservations:
                 async for reservation in reservations:
@@ -500,15 +544,32 @@ class Listenable(Emitter[EventName]):
         self._check_event(event)
         stream: EventStream[Any] = EventStream(event=event, max_buffer=max_buffer, overflow=overflow)
 
+        watched = weakref.ref(stream)  # a stream that nobody holds goes
+
+        def over(*_: object) -> None:
+            found = watched()
+            if found is not None:
+                found.end()
+
         def register(listener: Callable[[Any], None]) -> Callable[[], None]:
             def arrived(*args: object) -> None:
                 listener(args[0] if args else None)
 
+            def take_back() -> None:
+                self.remove_listener(event, arrived)
+                if self._LAST is not None:
+                    self.remove_listener(self._last(), over)
+
             self.on(event, arrived)
-            return lambda: self.remove_listener(event, arrived)
+            if self._LAST is not None:
+                self._add(self._last(), over, once=False)
+            return take_back
 
         stream.attach(register, self._dispatcher.left_behind.append)
-        self._dispatcher.adopt(stream)
+        if self._over:
+            stream.end()
+        else:
+            self._dispatcher.adopt(stream)
         return stream
 
     def _register(self, event: EventName, handler: H | None, *, once: bool) -> H | Callable[[H], H]:

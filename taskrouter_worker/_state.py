@@ -296,6 +296,7 @@ class Model:
         reservation = Reservation(self._context, fields)
         reservation._created()
         reservation._advance_to(fields.reservation_status)
+        reservation._over = True  # it is told as a whole
         self._remember_end(fields.sid)
         return [Notification(None, "reservationMissed", (reservation,), origin)]
 

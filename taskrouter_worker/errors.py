@@ -21,6 +21,7 @@
     │   ├── NetworkError           the exchange broke: see `carried_out`
     │   └── EndedOtherwiseError    the command came too late: the reservation or task had ended
     ├── NotConnectedError          a call that needs a session, before the first or after the last
+    ├── EventImpossibleError       what is waited for has ended without it
     ├── StreamOverflowError        an event stream was read too slowly
     └── HandlerError               one of the application's own handlers raised
 
@@ -33,6 +34,7 @@ __all__ = [
     "AuthenticationError",
     "ConnectionFailedError",
     "EndedOtherwiseError",
+    "EventImpossibleError",
     "HandlerError",
     "InvalidMessageError",
     "InvalidTokenError",
@@ -247,6 +249,10 @@ class EndedOtherwiseError(RequestError):
 
 class NotConnectedError(TaskRouterError):
     """The call needs to know the worker: enter ``async with worker`` first, and do not leave it."""
+
+
+class EventImpossibleError(TaskRouterError):
+    """What is waited for can never come: the reservation or transfer has ended."""
 
 
 class StreamOverflowError(TaskRouterError):

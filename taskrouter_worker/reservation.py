@@ -356,6 +356,9 @@ class Reservation(ReservationView, OwnEmitter[ReservationEvent]):
         if isinstance(outgoing, TransferFields):
             self.task._outgoing(outgoing)
 
+    def _told_end(self) -> frozenset[str]:
+        return frozenset({"ended"} if self._outcome in (None, "unknown") else {"ended", self._outcome})
+
     def _known_end(self) -> bool:
         """Whether an answer already showed how it ended."""
         return self._fields.reservation_status in RESERVATION_ENDED

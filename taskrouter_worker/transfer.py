@@ -113,6 +113,10 @@ class OutgoingTransfer(TransferView, OwnEmitter[OutgoingTransferEvent]):
         self._attempts.add(attempt)
         return news
 
+    def _told_end(self) -> frozenset[str]:
+        told = None if self._outcome is None else _TOLD_AS.get(self._outcome)
+        return frozenset({"ended"} if told is None else {"ended", told})
+
     def _end(self, outcome: str | None = None) -> list[OutgoingTransferEvent]:
         """The events that tell its end, none if that was told.
 

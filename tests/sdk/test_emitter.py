@@ -16,7 +16,7 @@ import pytest
 from taskrouter_worker import HandlerError, Reservation, Worker
 from taskrouter_worker._emitter import Dispatcher, Listenable
 from taskrouter_worker._handler_tasks import HandlerTasks
-from taskrouter_worker.errors import StreamOverflowError
+from taskrouter_worker.errors import EventImpossibleError, StreamOverflowError
 from tests.sdk.peer import Peer, virtual_worker
 from tests.sdk.virtual import passes, settle, virtual_time
 from tests.sdk.world import BREAK, sid
@@ -103,6 +103,30 @@ async def test_the_handler_of_an_event_may_register_those_of_the_next_one() -> N
         assert heard == []
         await settle()
         assert heard == ["ring", "fall"]
+
+
+@virtual_time
+async def test_what_a_plain_handler_sets_off_comes_after_the_event_that_it_handles() -> None:
+    tower = Tower()
+    child = Bell(tower.dispatcher)
+    async with tower.open() as bell:
+        heard: list[str] = []
+
+        def first(event: str) -> None:
+            heard.append(f"first {event}")
+            if event == "ring":
+                child._emit("ring", "child")
+                bell._emit("fall", "fall")
+                assert heard == ["first ring"]
+
+        bell.on("ring", first)
+        bell.on("ring", lambda event: heard.append(f"second {event}"))
+        bell.on("fall", heard.append)
+        child.on("ring", heard.append)
+        bell._emit("ring", "ring")
+        assert heard == ["first ring", "second ring", "child", "fall"]
+        bell._emit("ring", "again")
+        assert heard[4:] == ["first again", "second again"]
 
 
 @virtual_time
@@ -558,6 +582,67 @@ async def test_what_a_full_stream_does_is_its_rule(rule: str, kept: list[int], d
     with pytest.raises(StreamOverflowError if rule == "raise" else StopAsyncIteration):
         await anext(stream)
     assert stream.dropped == dropped
+
+
+@virtual_time
+async def test_who_waits_for_an_end_that_was_told_has_it_at_once() -> None:
+    peer = Peer()
+    async with virtual_worker(peer) as worker:
+        peer.push(peer.world.create_reservation())
+        reservation = await worker.wait_for("reservationCreated")
+        peer.push(peer.world.end(ONE, "timeout"))
+        await settle()
+        assert await reservation.wait_for("ended") is reservation
+        assert await reservation.wait_for("accepted", "timeout") is reservation
+        with pytest.raises(EventImpossibleError, match=r"'accepted' or 'wrapup' can never come: .* timeout"):
+            await reservation.wait_for("accepted", "wrapup")
+        async with asyncio.timeout(1), reservation.stream("ended") as stream:
+            assert [found async for found in stream] == []
+
+
+@virtual_time
+async def test_who_waits_for_what_an_end_makes_impossible_is_told_with_the_end() -> None:
+    peer = Peer()
+    async with virtual_worker(peer) as worker:
+        peer.push(peer.world.create_reservation())
+        reservation = await worker.wait_for("reservationCreated")
+        waiting = asyncio.create_task(reservation.wait_for("accepted"))
+        ended = asyncio.create_task(reservation.wait_for("accepted", "ended"))
+        stream, ends = reservation.stream("accepted"), reservation.stream("ended")
+        await settle()
+        peer.push(peer.world.end(ONE, "timeout"))
+        assert await ended is reservation
+        with pytest.raises(EventImpossibleError, match="'accepted' can never come"):
+            await waiting
+        async with asyncio.timeout(1):
+            assert [found async for found in stream] == []
+            assert [found async for found in ends] == [reservation]
+
+
+@virtual_time
+async def test_one_that_is_told_as_missed_has_ended() -> None:
+    peer = Peer()
+    async with virtual_worker(peer) as worker:
+        peer.world.create_reservation()
+        peer.push(peer.world.end(ONE, "timeout"))
+        reservation = await worker.wait_for("reservationMissed")
+        assert await reservation.wait_for("ended") is reservation
+
+
+@virtual_time
+async def test_a_transfer_that_has_ended_keeps_nobody_waiting() -> None:
+    peer = Peer()
+    async with virtual_worker(peer) as worker:
+        peer.push(peer.world.create_reservation())
+        reservation = await worker.wait_for("reservationCreated")
+        peer.push(peer.world.accept(ONE))
+        peer.push(peer.world.start_transfer(ONE))
+        transfer = await reservation.task.wait_for("transferInitiated")
+        peer.push(peer.world.end_transfer(ONE, "failed"))
+        await settle()
+        assert await transfer.wait_for("failed") is transfer
+        with pytest.raises(EventImpossibleError, match="'completed' can never come"):
+            await transfer.wait_for("completed")
 
 
 @virtual_time
