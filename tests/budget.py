@@ -14,3 +14,11 @@ def examples(normal: int) -> int:
     For tests whose examples are dear or cheap; the others follow the profile by themselves.
     """
     return max(1, normal * settings().max_examples // NORMAL)
+
+
+def steps(normal: int) -> int:
+    """How many steps a stateful test takes: three times as many in a longer profile.
+
+    Some defects need a long history, whatever the number of short ones.
+    """
+    return normal if settings().max_examples <= NORMAL else 3 * normal

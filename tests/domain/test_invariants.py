@@ -34,7 +34,7 @@ from taskrouter_worker.terms import (
     TransferType,
     WorkspaceTemplate,
 )
-from tests.budget import examples
+from tests.budget import examples, steps
 from tests.domain.desk import Desk, configuration, snapshot, target
 from tests.domain.desk import rule as filter_
 
@@ -622,6 +622,6 @@ class Machine(Commands):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=examples(60), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), stateful_step_count=steps(40), deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestInvariants = Machine.TestCase

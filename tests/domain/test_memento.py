@@ -25,7 +25,7 @@ from server_stub.domain.records import (
 from server_stub.domain.telephony import KEPT
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import WorkspaceTemplate
-from tests.budget import examples
+from tests.budget import examples, steps
 from tests.domain.desk import Desk, configuration, pending, target
 from tests.domain.desk import rule as filter_
 from tests.domain.test_invariants import Commands, index
@@ -141,7 +141,7 @@ class Restarts(Commands):
 
 Restarts.TestCase.settings = settings(
     max_examples=examples(25),
-    stateful_step_count=40,
+    stateful_step_count=steps(40),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

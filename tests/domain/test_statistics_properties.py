@@ -9,7 +9,7 @@ from hypothesis.stateful import invariant
 
 from server_stub.domain.history import Window
 from server_stub.domain.statistics import Totals
-from tests.budget import examples
+from tests.budget import examples, steps
 from tests.domain import recount
 from tests.domain.desk import Desk
 from tests.domain.records import Recorder
@@ -86,7 +86,7 @@ class StatisticsMachine(Commands):
 
 StatisticsMachine.TestCase.settings = settings(
     max_examples=examples(40),
-    stateful_step_count=40,
+    stateful_step_count=steps(40),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -24,7 +24,7 @@ from taskrouter_worker._token_keeper import TokenKeeper
 from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.events import decode
 from taskrouter_worker.resources import ReservationFields, TaskFields, WorkerFields
-from tests.budget import examples
+from tests.budget import examples, steps
 from tests.domain.test_invariants import Commands, NaiveDesk
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Clients(Commands):
 
 Clients.TestCase.settings = settings(
     max_examples=examples(30),
-    stateful_step_count=30,
+    stateful_step_count=steps(30),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
