@@ -126,7 +126,9 @@ class StubServer:
         base = stored.get("seed_base") or secrets.token_hex(16)
         self._origin_guard = OriginGuard([settings.host, *settings.allowed_hosts])
         self.faults = Faults()
-        self._recordings = Recordings((self.auth_token, self.signing_key_secret))
+        self._recordings = Recordings(
+            (self.auth_token, self.signing_key_secret), max_body=settings.server_limits.max_envelope
+        )
         self._observers: list[Publish] = []
         self._callback_observers: list[PublishCallbacks] = []
         self.account = Account(
@@ -297,9 +299,11 @@ class StubServer:
 
         Raises:
             OSError: the port is taken, or a TLS file cannot be read (ssl.SSLError for its content).
+            StorageError: something could not be stored before: what is in memory is not on the disk.
         """
         if self._runner is not None:
             raise RuntimeError("the server runs already")
+        self._refuse_after_failure()
         settings = self.settings
         tls = None
         if settings.tls_cert is not None and settings.tls_key is not None:
@@ -327,8 +331,15 @@ class StubServer:
         """
         if self._runner is not None:
             raise RuntimeError("the server runs already")
+        self._refuse_after_failure()
         await self._begin()
         return self._doorkeeper()
+
+    def _refuse_after_failure(self) -> None:
+        if self.failure is not None:
+            raise StorageError(
+                f"{self.failure}. What came since is lost: open the data anew, for a new server"
+            )
 
     def _doorkeeper(self) -> Doorkeeper:
         server = None if self._runner is None else self._runner.server

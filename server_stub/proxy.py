@@ -349,7 +349,11 @@ class TcpProxy:
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = len(self.connections) + 1
-        conduct = (self.plan(number) if self.plan is not None else None) or _PLAIN
+        try:
+            conduct = (self.plan(number) if self.plan is not None else None) or _PLAIN
+        except BaseException:
+            writer.transport.abort()  # or the client would wait for ever
+            raise
         connection = ProxiedConnection(number, conduct, writer)
         self.connections.append(connection)
         self._came.set()

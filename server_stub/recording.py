@@ -6,6 +6,7 @@ without its beginning, so it is left out.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,8 @@ from taskrouter_worker.recording import MAX_LINES, Recorder, bearer_of
 
 from .domain.errors import NotFound
 from .parameters import Param, flag, read_params
-from .replies import ApiError, in_time, method_not_allowed
+from .replies import CORS, ApiError, error_response, method_not_allowed, read_body
+from .rest import read_form
 from .runtime import Runtime
 
 __all__ = ["RecordedWebSocket", "RecordingRoutes", "Recordings"]
@@ -27,6 +29,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_LINES_KEPT: Final = 50_000
 """Lines of a recording that is kept in memory."""
+
+MAX_FORM: Final = 65_536
+"""Longest form that starts a recording, in bytes."""
 
 _START: Final = (Param("RedactAttributes", flag),)
 
@@ -45,10 +50,12 @@ class Recordings:
 
     Args:
         secrets: what must not appear in any of them.
+        max_body: longest body of a request, in bytes.
     """
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, secrets: Sequence[str], *, max_body: int) -> None:
         self._secrets = secrets
+        self._max_body = max_body
         self._all: list[_Running] = []
 
     def start(
@@ -102,7 +109,10 @@ class Recordings:
         if not self._all or request.method != "POST":
             return await handle(request)
         try:
-            envelope = await request.json()  # whatever its type says, as the event bridge reads it
+            # As the event bridge reads it, whatever its type says.
+            envelope: object = json.loads(await read_body(request, self._max_body))
+        except ApiError as error:
+            return error_response(error, headers=CORS)  # as the event bridge refuses it
         except (ValueError, RecursionError):
             return await handle(request)
         if not isinstance(envelope, dict):
@@ -212,11 +222,12 @@ class RecordingRoutes:
         kept = self._kept.get(workspace_sid)
         match request.method:
             case "POST":
+                args = read_params(_START, await read_form(request, MAX_FORM))
+                kept = self._kept.get(workspace_sid)  # somebody else may have started one meanwhile
                 if kept is not None and not kept[0].closed:
                     raise ApiError(409, "A recording is running: DELETE stops it")
-                async with in_time(request):
-                    form = [(name, str(value)) for name, value in (await request.post()).items()]
-                args = read_params(_START, form)
+                if workspace_sid not in self._runtime.account.workspaces:
+                    raise ApiError(404, f"The workspace {workspace_sid} was deleted meanwhile")
                 lines: list[str] = []
                 recorder = self._recordings.start(
                     lines.append,

@@ -37,7 +37,7 @@ from .runtime import InternalError, Runtime
 from .tokens import Credentials
 from .views import RestView
 
-__all__ = ["Rest"]
+__all__ = ["Rest", "read_form"]
 
 MAX_FIELDS: Final = 1_000
 
@@ -216,11 +216,16 @@ async def _arguments(
         if request.content_type != "application/json":
             raise ApiError(400, "Content-Type must be application/json")
         return [], operation.read_body(body)
-    pairs = await _form(request, max_body) if request.method == "POST" else _query(request)
+    pairs = await read_form(request, max_body) if request.method == "POST" else _query(request)
     return pairs, read_params(operation.params, pairs)
 
 
-async def _form(request: web.Request, max_body: int) -> list[tuple[str, str]]:
+async def read_form(request: web.Request, max_body: int) -> list[tuple[str, str]]:
+    """The names and values of the form in a request's body; none without a body.
+
+    Raises:
+        ApiError: 400, it is none; 413, it is longer than `max_body` bytes; 408, it did not come in time.
+    """
     body = await read_body(request, max_body)
     if body and request.content_type not in ("application/x-www-form-urlencoded", "application/octet-stream"):
         # aiohttp says octet-stream where the client said nothing.

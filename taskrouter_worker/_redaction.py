@@ -471,7 +471,13 @@ def _unescaped(text: str) -> str:
 def _encodings(secret: str) -> set[str]:
     """A text as it shows within other texts."""
     raw = secret.encode(errors="surrogatepass")
-    forms = {secret, quote(secret, safe=""), raw.hex(), raw.hex().upper(), json.dumps(secret)[1:-1]}
+    forms = {
+        secret,
+        quote(secret, safe="", errors="surrogatepass"),
+        raw.hex(),
+        raw.hex().upper(),
+        json.dumps(secret)[1:-1],
+    }
     # In base64 a text looks three ways, by where it begins. The first and last characters depend on
     # what is around it.
     for lead in range(3):

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, cast
 
 import jwt
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from server_stub.replies import CORS, ApiError, error_response, read_body
 from server_stub.settings import BRIDGE_PATH
@@ -46,6 +46,12 @@ clients ask one after the other what the recorded one asked at once."""
 
 BURST_SECONDS: Final = 0.001
 """Frames less than this apart belong together: they are written without a pause."""
+
+NO_CODE: Final = 1005
+"""What clients call the code of a close frame that has none (RFC 6455); it must not be sent."""
+
+CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+"""Codes that a close frame may have (RFC 6455). A websocket that ended with any other one was cut."""
 
 Pace = Literal["recorded", "fast"]
 
@@ -102,7 +108,7 @@ class ReplayServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = asyncio.Event()
-        self._failure: ReplayMismatchError | None = None
+        self._failure: Exception | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -195,7 +201,7 @@ class ReplayServer:
         self._runner = runner
         self._start(self._beat())
         for play in self._plays.values():
-            self._start(play.run())
+            self._start(self._run(play))
         return self
 
     async def __aexit__(
@@ -223,8 +229,14 @@ class ReplayServer:
                 except ConnectionError:
                     continue  # its handler notices
 
-    def fail(self, error: ReplayMismatchError) -> None:
-        """The first mismatch is what `finished` tells."""
+    async def _run(self, play: _Play) -> None:
+        try:
+            await play.run()
+        except Exception as error:  # noqa: BLE001 - else whoever waits for the end would wait for ever
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """The first mismatch, or whatever else went wrong, is what `finished` tells."""
         if self._failure is None:
             self._failure = error
             log.warning("%s", error)
@@ -394,8 +406,10 @@ class _Play:
                     await self.sockets[line.connection][0].send_str(_frame_text(line))
                 case Closed() if line.connection in self.sockets:
                     ws, request = self.sockets[line.connection]
-                    if line.by == "server":
-                        await ws.close(code=line.code or 1000, message=line.reason.encode()[:123])
+                    if line.by == "server" and line.code == NO_CODE:
+                        await ws.send_frame(b"", WSMsgType.CLOSE)
+                    elif line.by == "server" and (line.code is None or line.code in CODES):
+                        await ws.close(code=line.code or 1000, message=_reason(line))
                     elif request.transport is not None:
                         request.transport.close()  # what was written before still goes out
                 case _:
@@ -425,6 +439,11 @@ def _frame_text(line: Frame) -> str:
         return "this frame was not JSON"
     frame: dict[str, object] = {} if line.event_type is None else {"event_type": line.event_type}
     return json.dumps({**frame, "payload": line.payload})
+
+
+def _reason(line: Closed) -> bytes:
+    """As much of the reason as a close frame takes, in whole characters."""
+    return line.reason.encode(errors="replace")[:123].decode(errors="ignore").encode()
 
 
 def _response(answer: Answer) -> web.Response:

@@ -10,6 +10,7 @@ from server_stub.domain.expression import ExpressionError, parse, parse_referenc
 from server_stub.domain.workflow import parse_order_by
 
 from .problems import Place, shown
+from .source import copied
 
 __all__ = ["named_queues", "unreadable_rules"]
 
@@ -43,7 +44,7 @@ def unreadable_rules(configuration: object) -> Iterator[tuple[Place, str, int | 
 
 def named_queues(configuration: object, sid_of: Callable[[str, Place], str | None]) -> object:
     """The same configuration with `sid_of` each name of a queue in its place, where it knows one."""
-    replaced = _copied(configuration)
+    replaced = copied(configuration)
     for place, part in _parts(replaced):
         for key in ("queue", "task_queue_sid"):
             name = part.get(key)
@@ -69,11 +70,3 @@ def _map(value: object) -> _Map:
 
 def _list(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
-
-
-def _copied(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in cast("_Map", value).items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in cast("list[object]", value)]
-    return value

@@ -16,7 +16,7 @@ from .positions import MAX_DEPTH, MAX_VALUES, Positions, TooLarge, Unreadable
 from .problems import Place, Problem, SeedError, written
 from .toml_text import read_toml
 
-__all__ = ["MAX_BYTES", "Source", "read_source", "source_of"]
+__all__ = ["MAX_BYTES", "Source", "copied", "read_source", "source_of"]
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Longest file."""
@@ -131,8 +131,17 @@ def read_source(data: bytes, *, name: str) -> Source:
 
 
 def source_of(document: Mapping[str, object]) -> Source:
-    """A document that a program made."""
-    return Source("seed", document)
+    """A document that a program made, as it is now: what the program does to it later changes nothing."""
+    return Source("seed", copied(document))
+
+
+def copied(value: object) -> object:
+    """The same lists and objects anew, with the same values in them."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in cast("dict[object, object]", value).items()}
+    if isinstance(value, list):
+        return [copied(item) for item in cast("list[object]", value)]
+    return value
 
 
 def _read(kind: str, text: str, positions: Positions) -> object:

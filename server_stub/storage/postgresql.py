@@ -58,8 +58,16 @@ class PostgresqlStore(SqlStore):
         return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
     async def _connect(self) -> None:
-        self._engine = create_async_engine(self._url, poolclass=StaticPool)
-        self._connection = connection = await self._engine.connect()
+        try:
+            self._engine = create_async_engine(self._url, poolclass=StaticPool)
+            self._connection = connection = await self._engine.connect()
+        except (TypeError, ValueError, OverflowError):
+            # The driver's words for what it does not know, or cannot read: they may quote a password.
+            options = ", ".join(self._url.query) or "none"
+            raise StorageError(
+                f"{self.name} cannot be opened: its port or one of its options ({options}) is not what the "
+                "driver asyncpg takes; it takes for instance ssl=require where psql takes sslmode=require"
+            ) from None
         async with connection.begin():
             await connection.execute(text("SET SESSION synchronous_commit = on"))
         deadline = asyncio.get_running_loop().time() + PATIENCE

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -49,6 +49,7 @@ class SqliteStore(SqlStore):
         self._thread: ThreadPoolExecutor | None = None
         self._engine: Engine | None = None
         self._connection: Connection | None = None
+        self._file = (path, 0)  # where the open one is, wherever the process goes, and its number
 
     @property
     def name(self) -> str:
@@ -68,7 +69,9 @@ class SqliteStore(SqlStore):
 
         def transaction() -> T:
             with connection.begin():
-                return work(connection)
+                done = work(connection)
+            self._check_place()
+            return done
 
         return await self._errand(transaction)
 
@@ -90,7 +93,8 @@ class SqliteStore(SqlStore):
 
     def _begin(self) -> None:
         self._engine = engine = create_engine(
-            f"sqlite:///{self._path}",
+            # Not the text of a URL, in which some paths would mean another file, or none.
+            URL.create("sqlite", database=str(self._file[0])),
             # Whoever has the file keeps it: there is nothing to wait for. One thread at a time uses it.
             connect_args={"timeout": 0, "check_same_thread": False},
             poolclass=StaticPool,
@@ -122,11 +126,24 @@ class SqliteStore(SqlStore):
         """Make the file if there is none. It will hold credentials: nobody else may read it."""
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            mode = stat.S_IMODE(self._path.stat().st_mode)
+            found = self._path.stat()
+            self._file, mode = (self._path.absolute(), found.st_ino), stat.S_IMODE(found.st_mode)
         except OSError as error:
             raise StorageError(f"{self.name} cannot be opened: {error.strerror}") from None
         if os.name == "posix" and mode & 0o077:
             log.warning("%s holds credentials, and others may read it: chmod 600 it", self.name)
+
+    def _check_place(self) -> None:
+        """See that the next start will find what was written. With a write-ahead log SQLite does not look."""
+        place, number = self._file
+        try:
+            found = place.stat().st_ino
+        except FileNotFoundError:
+            found = None
+        if found != number:
+            raise StorageError(
+                f"{self.name} was moved or deleted while it was in use: nothing can be stored there any more"
+            )
 
     def _take(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
@@ -151,10 +168,13 @@ class SqliteStore(SqlStore):
             raise StorageError(f"{self.name} is another program's file: choose another path")
         if verdict != "ok":
             raise StorageError(f"{self.name} is damaged. Nothing was changed; restore a copy of it")
-        ask("PRAGMA journal_mode = WAL")
-        ask("PRAGMA synchronous = FULL")
-        if mark != APPLICATION_ID:
-            ask(f"PRAGMA application_id = {APPLICATION_ID}")
+        try:
+            ask("PRAGMA journal_mode = WAL")
+            ask("PRAGMA synchronous = FULL")
+            if mark != APPLICATION_ID:
+                ask(f"PRAGMA application_id = {APPLICATION_ID}")
+        except Exception as error:  # noqa: BLE001 - as above: these write, and the disk may be full
+            raise StorageError(self._refused(error)) from None
 
     def _refused(self, error: Exception) -> str:
         words = str(error).lower()

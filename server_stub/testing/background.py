@@ -48,7 +48,8 @@ class BackgroundServer:
 
         Raises:
             RuntimeError: it runs already.
-            OSError: the port is taken.
+            OSError: the port is taken, or the seed's file cannot be read.
+            SeedError: something is wrong with the seed.
         """
         if self._thread is not None:
             raise RuntimeError("the server runs already")
@@ -86,9 +87,9 @@ class BackgroundServer:
 
     async def _serve(self, started: Future[None]) -> None:
         stop = asyncio.Event()
-        server = StubServer(self._settings)
-        server.observe(self._published)
         try:
+            server = StubServer(self._settings)
+            server.observe(self._published)
             await server.start()
         except BaseException as error:  # noqa: BLE001 - it is raised where `start` was called
             started.set_exception(error)

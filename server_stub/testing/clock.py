@@ -12,7 +12,8 @@ from server_stub.standing_clock import StandingClock
 
 from .connections import Connections
 from .desk import Desk
-from .options import as_timestamp
+from .loops import is_awaited_by_a_loop
+from .options import LATEST, as_timestamp
 
 __all__ = ["WorkspaceClock"]
 
@@ -63,7 +64,7 @@ class WorkspaceClock:
             timeout: seconds by the clock on the wall that delivering may take.
 
         Raises:
-            ValueError: it is less than 0, or no number.
+            ValueError: it is less than 0, or no number, or leads beyond the year 5138.
             RuntimeError: the workspace follows the real clock.
             TimeoutError: a client did not read what was sent to it; time has passed all the same.
         """
@@ -112,6 +113,8 @@ class WorkspaceClock:
             self._begun, self._passed = shown, Decimal(0)
         passed = self._passed + Decimal(repr(float(seconds)))
         moment = float(Decimal(self._begun) + passed)
+        if moment >= LATEST:
+            raise ValueError(f"the clock does not go beyond the year 5138: {seconds!r} seconds are too many")
         self._move_to(moment)
         self._shown, self._passed = moment, passed
 
@@ -138,10 +141,7 @@ class WorkspaceClock:
 
 
 def _refuse_loop(name: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        f"an event loop runs here, which {name}_sync would block: use `await clock.{name}(...)`"
-    )
+    if is_awaited_by_a_loop():
+        raise RuntimeError(
+            f"an event loop runs here, which {name}_sync would block: use `await clock.{name}(...)`"
+        )

@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +65,7 @@ class Connections:
         self._in_loop: list[_InLoop] = []
         self._in_thread: list[_InThread] = []
         self._known: set[int] = set()  # by identity; both lists keep them alive
+        self._leaving: list[asyncio.Task[None]] = []  # keeps them alive
 
     def add(self, worker: Worker | SyncWorker, *, processes_events: bool = True) -> None:
         """Look after a worker from now on. Again for the same one does nothing."""
@@ -72,12 +73,8 @@ class Connections:
             return
         self._known.add(id(worker))
         if isinstance(worker, Worker):
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                loop = None
             worker.on("error", self.errors.append)
-            self._in_loop.append(_InLoop(worker, loop))
+            self._in_loop.append(_InLoop(worker, _running_loop()))
         else:
             # The live worker's, in its own thread: the test may never process its events.
             worker._live.on("error", self.errors.append)  # noqa: SLF001 - see above
@@ -116,7 +113,8 @@ class Connections:
                 continue  # it ended meanwhile
         for threaded in list(self._in_thread):
             await asyncio.to_thread(_wait, threaded.worker, timeout)
-            _process(threaded)
+            if _process(threaded):
+                await asyncio.to_thread(_wait, threaded.worker, timeout)
 
     def caught_up_sync(self, timeout: float) -> None:
         """As `caught_up`; it blocks. Handlers that wait for `process_events` are called here."""
@@ -130,20 +128,28 @@ class Connections:
                 continue
         for threaded in list(self._in_thread):
             _wait(threaded.worker, timeout)
-            _process(threaded)
+            if _process(threaded):
+                _wait(threaded.worker, timeout)
 
     def close(self) -> None:
-        """Disconnect whoever is still connected."""
-        for threaded in self._in_thread:
-            threaded.worker.disconnect(CLOSE_SECONDS)
-        for entry in self._in_loop:
-            worker, loop = entry.worker, entry.loop
-            if worker.state in (SessionState.NEW, SessionState.CLOSED) or loop is None or loop.is_closed():
-                continue  # with its loop, everything of the worker was canceled
-            if loop.is_running():
-                asyncio.run_coroutine_threadsafe(worker.disconnect(), loop).result(CLOSE_SECONDS)
-            else:
-                loop.run_until_complete(worker.disconnect())
+        """Disconnect whoever is still connected, all of them even if one cannot be."""
+        with ExitStack() as stack:
+            for entry in reversed(self._in_loop):
+                stack.callback(self._disconnect, entry)
+            for threaded in reversed(self._in_thread):
+                stack.callback(threaded.worker.disconnect, CLOSE_SECONDS)
+
+    def _disconnect(self, entry: _InLoop) -> None:
+        worker, loop = entry.worker, entry.loop
+        if worker.state in (SessionState.NEW, SessionState.CLOSED) or loop is None or loop.is_closed():
+            return  # with its loop, everything of the worker was canceled
+        if not loop.is_running():
+            loop.run_until_complete(worker.disconnect())
+        elif loop is _running_loop():
+            # It cannot be waited for here: that would block the very loop that has to do it.
+            self._leaving.append(loop.create_task(worker.disconnect()))
+        else:
+            asyncio.run_coroutine_threadsafe(worker.disconnect(), loop).result(CLOSE_SECONDS)
 
     def take_errors(self) -> list[TaskRouterError]:
         """The `error` events so far, which count no longer."""
@@ -159,6 +165,13 @@ class Connections:
             if isinstance(error, HandlerError) and error.__cause__ is not None:
                 told.append("".join(traceback.format_exception(error.__cause__)).rstrip())
         return "\n".join(told)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _begin(entry: _InLoop, timeout: float) -> Future[None] | None:
@@ -177,6 +190,6 @@ def _wait(worker: SyncWorker, timeout: float) -> None:
         return  # it ended meanwhile
 
 
-def _process(entry: _InThread) -> None:
-    if entry.processes_events:
-        entry.worker.process_events()
+def _process(entry: _InThread) -> bool:
+    """Have its handlers called; whether there were any. What they raise becomes errors in its own thread."""
+    return entry.processes_events and entry.worker.process_events() > 0

@@ -13,7 +13,8 @@ from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import RESERVATION_LIVE, ReservationStatus, TaskStatus
 
 from .desk import Desk, find
-from .handles import QueueHandle, ReservationHandle, TaskHandle, WorkerHandle
+from .handles import ActivityHandle, QueueHandle, ReservationHandle, TaskHandle, WorkerHandle
+from .loops import is_awaited_by_a_loop
 from .reporting import event_lines, explanation, task_history
 
 __all__ = ["Expectations"]
@@ -216,13 +217,15 @@ class Expectations:
 
     # --- Workers, and anything ----------------------------------------------------------------
 
-    def assert_activity(self, worker: WorkerHandle | str, activity: str, *, within: float = 0.0) -> None:
-        """The worker is in the activity of that name."""
+    def assert_activity(
+        self, worker: WorkerHandle | str, activity: ActivityHandle | str, *, within: float = 0.0
+    ) -> None:
+        """The worker is in that activity, given by handle, SID or name."""
         __tracebackhide__ = True
         self._check(self._in_activity(worker, activity), within)
 
     async def wait_until_activity(
-        self, worker: WorkerHandle | str, activity: str, *, timeout: float = WAIT_SECONDS
+        self, worker: WorkerHandle | str, activity: ActivityHandle | str, *, timeout: float = WAIT_SECONDS
     ) -> None:
         """Wait until `assert_activity` holds."""
         __tracebackhide__ = True
@@ -312,12 +315,14 @@ class Expectations:
         except LookupError:
             return False
 
-    def _in_activity(self, worker: WorkerHandle | str, activity: str) -> _Expectation[bool]:
+    def _in_activity(self, worker: WorkerHandle | str, activity: ActivityHandle | str) -> _Expectation[bool]:
         worker_sid, name = self._desk.ask(lambda ws: _worker(ws, worker))
-        self._desk.ask(lambda ws: find(ws.activities, activity, "activity", lambda one: one.friendly_name))
+        wanted = self._desk.ask(
+            lambda ws: find(ws.activities, activity, "activity", lambda one: one.friendly_name)
+        )
         return _Expectation(
-            f"worker {name} ({worker_sid}) is in activity {activity}",
-            lambda ws: ws.worker(worker_sid).activity.friendly_name == activity or None,
+            f"worker {name} ({worker_sid}) is in activity {wanted.friendly_name}",
+            lambda ws: ws.worker(worker_sid).activity.sid == wanted.sid or None,
             worker=worker_sid,
         )
 
@@ -369,8 +374,11 @@ class Expectations:
                 return
             try:
                 found = expectation.look(workspace)
-            except Exception as error:  # noqa: BLE001 - it is raised in the test, which waits for it
-                future.set_exception(error)
+            except BaseException as error:  # noqa: BLE001 - it is raised in the test, as `pytest.fail` would be
+                if isinstance(error, StopIteration):
+                    error = RuntimeError("the condition raised StopIteration")  # no coroutine can raise it
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
                 return
             if found is not None and future.set_running_or_notify_cancel():
                 future.set_result(found)
@@ -401,8 +409,5 @@ def _worker(workspace: Workspace, wanted: WorkerHandle | str) -> tuple[str, str]
 
 
 def _refuse_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("`within` would block the event loop that runs here: use `await wait_until_...`")
+    if is_awaited_by_a_loop():
+        raise RuntimeError("`within` would block the event loop that runs here: use `await wait_until_...`")

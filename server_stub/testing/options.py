@@ -8,11 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from taskrouter_worker.terms import WorkspaceTemplate
 
 __all__ = ["WorkspaceOptions", "as_timestamp", "seed_of"]
+
+
+LATEST: Final = 1e11
+"""The end of a clock's time, in epoch seconds: a little later no date can be written."""
 
 
 def seed_of(name: str) -> int:
@@ -32,7 +36,7 @@ def as_timestamp(moment: object, name: str) -> float:
             raise ValueError(f"{name} needs a time zone, such as datetime(..., tzinfo=UTC), got {moment!r}")
         return moment.timestamp()
     if isinstance(moment, int | float) and not isinstance(moment, bool):
-        if not (math.isfinite(moment) and 0 <= moment < 1e11):
+        if not (math.isfinite(moment) and 0 <= moment < LATEST):
             raise ValueError(f"{name} must be epoch seconds, got {moment!r}")
         return float(moment)
     raise TypeError(f"{name} must be a datetime or epoch seconds, got {moment!r}")

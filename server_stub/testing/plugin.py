@@ -91,7 +91,9 @@ def pytest_runtest_makereport(
     opened = item.stash.get(_OPEN, None)
     if opened is not None:
         if report.failed:
-            report.sections.append(("TaskRouter", opened.report()))
+            report.sections.append(("TaskRouter", _told(opened)))
+        if report.when == "call" and not report.passed:
+            opened.take_errors()  # told just now, or nobody's business: it was skipped, or had to fail
         if report.when == "teardown":
             del item.stash[_OPEN]
     return report
@@ -112,6 +114,13 @@ def _options(node: pytest.Item) -> WorkspaceOptions:
         return WorkspaceOptions.from_arguments((), given)
     except (TypeError, ValueError) as error:
         pytest.fail(f"@pytest.mark.taskrouter of {node.nodeid}: {error}", pytrace=False)
+
+
+def _told(opened: TaskRouter) -> str:
+    try:
+        return opened.report()
+    except Exception as error:  # noqa: BLE001 - an error in this hook would end the whole run
+        return f"what happened cannot be told: {type(error).__name__}: {error}"
 
 
 def _errors(text: str) -> str:

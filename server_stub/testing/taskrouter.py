@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -13,6 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
 
 from server_stub.app import StubServer
+from server_stub.domain.errors import NotFound
+from server_stub.domain.history import PastEvent
 from server_stub.domain.workspace import Workspace
 from server_stub.ids import RandomSids, SeededSids
 from server_stub.standing_clock import StandingClock
@@ -109,7 +110,7 @@ class TaskRouter(Factories, Expectations):
         self._standing = clock
         self.clock = WorkspaceClock(self._desk, clock, self._connections)
         self.faults = WorkspaceFaults(server, self.workspace_sid)
-        self._set_up = len(self._desk.history())  # events that belong to its making
+        self._set_up = self._last_event()  # what came until then belongs to its making
 
     # --- Addresses and credentials ------------------------------------------------------------
 
@@ -290,10 +291,8 @@ class TaskRouter(Factories, Expectations):
             OSError: the file cannot be read.
         """
         given: SeedDocument = Path(document) if isinstance(document, str) else document
-        if isinstance(given, Mapping):
-            given = copy.deepcopy(given)  # the workspace's SID is written into it
         self._server.call(lambda server: server.seed_workspace(self.workspace_sid, given))
-        self._set_up = len(self._desk.history())
+        self._set_up = self._last_event()
 
     def snapshot(self) -> Snapshot:
         """The state of the workspace and of its clock as they are now, for `restore`."""
@@ -335,7 +334,7 @@ class TaskRouter(Factories, Expectations):
 
     def events(self) -> list[str]:
         """What happened in the workspace since it was set up, a line each, without tokens and attributes."""
-        history = self._desk.history()[self._set_up :]
+        history = self._since_set_up()
         return event_lines(history, self._desk.start, limit=len(history))
 
     def report(self) -> str:
@@ -344,12 +343,24 @@ class TaskRouter(Factories, Expectations):
             return self._last_report
         number = self.random_seed
         seed = "" if number is None else f", seed {number} (again with --taskrouter-seed={number})"
-        clock = f"clock {self._options.clock}, {self.clock.elapsed:.3f} s after its start"
+        try:
+            clock = f"clock {self._options.clock}, {self.clock.elapsed:.3f} s after its start"
+        except NotFound:
+            clock = "it was deleted"  # over REST, or with everything else by a reset of the server
         lines = [f"workspace {self.workspace_sid}{seed}; {clock}"]
-        lines += event_lines(self._desk.history()[self._set_up :], self._desk.start)
+        lines += event_lines(self._since_set_up(), self._desk.start)
         if errors := self._connections.describe_errors():
             lines += ["", "errors of the SDK's workers:", errors]
         return "\n".join(lines)
+
+    def _last_event(self) -> int:
+        """The number of the last event, 0 for none."""
+        history = self._desk.history()
+        return history[-1].seq if history else 0
+
+    def _since_set_up(self) -> list[PastEvent]:
+        """What happened since, as far as it is kept: what is too old is forgotten."""
+        return [event for event in self._desk.history() if event.seq > self._set_up]
 
     def error_report(self) -> str:
         """The `error` events that fail the test, as text; empty if there are none."""
@@ -363,12 +374,13 @@ class TaskRouter(Factories, Expectations):
             return
         try:
             self._connections.close()
+        finally:
             for end in self._at_end:
                 end()
-        finally:
             self._last_report = self.report()
             self._is_open = False
-            self._server.call(lambda server: server.delete_workspace(self.workspace_sid))
+            with suppress(NotFound):  # somebody deleted it
+                self._server.call(lambda server: server.delete_workspace(self.workspace_sid))
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
 
 import aiohttp
 import pytest
@@ -134,6 +136,41 @@ async def test_advance_waits_for_a_worker_that_the_application_made(taskrouter: 
         assert heard == ["pending"]
 
 
+def test_plain_test_may_block_where_a_loop_runs_in_another_greenlet(taskrouter: TaskRouter) -> None:
+    greenlet: Any = import_module("greenlet")  # it has no types
+    test, loop = greenlet.getcurrent(), asyncio.new_event_loop()
+
+    def run() -> None:
+        loop.call_soon(test.switch)
+        loop.run_forever()
+
+    playwright = greenlet.greenlet(run)  # as its plain API does it
+    playwright.switch()
+    try:
+        assert asyncio.get_running_loop() is loop
+        task = taskrouter.task(worker=taskrouter.worker("Alice"))
+        taskrouter.assert_reserved(task, within=30)
+        taskrouter.clock.advance_sync(120)
+        taskrouter.assert_timed_out(task)
+    finally:
+        loop.stop()
+        playwright.switch()
+        loop.close()
+
+
+async def test_callback_of_a_loop_is_told_as_well(taskrouter: TaskRouter) -> None:
+    refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def block() -> None:
+        try:
+            taskrouter.clock.advance_sync(1)
+        except RuntimeError as error:
+            refused.set_result(str(error))
+
+    asyncio.get_running_loop().call_soon(block)
+    assert "await clock.advance" in await refused
+
+
 async def test_sync_twin_in_an_async_test_says_what_to_call(taskrouter: TaskRouter) -> None:
     with pytest.raises(RuntimeError, match=r"await clock\.advance"):
         taskrouter.clock.advance_sync(1)
@@ -145,6 +182,15 @@ async def test_sync_twin_in_an_async_test_says_what_to_call(taskrouter: TaskRout
 def test_time_passes_forwards_only(taskrouter: TaskRouter, seconds: float) -> None:
     with pytest.raises(ValueError, match="forwards"):
         taskrouter.clock.advance_sync(seconds)
+
+
+@pytest.mark.parametrize("seconds", [1e11, 1e308, timedelta.max])
+def test_time_does_not_pass_beyond_what_a_date_can_show(
+    taskrouter: TaskRouter, seconds: float | timedelta
+) -> None:
+    with pytest.raises(ValueError, match="year 5138"):
+        taskrouter.clock.advance_sync(seconds)
+    assert taskrouter.clock.elapsed == 0
 
 
 @pytest.mark.taskrouter(start=datetime(2030, 2, 1, tzinfo=UTC))

@@ -254,6 +254,62 @@ def test_failures_are_reported_with_all_that_one_needs(tmp_path: Path) -> None:
         assert told in printed
 
 
+ENDED_OTHERWISE = """
+import asyncio
+import urllib.request
+
+import pytest
+from server_stub.testing import TaskRouter
+
+
+async def clumsy(taskrouter: TaskRouter) -> None:
+    async with taskrouter.connect(taskrouter.worker("Alice")) as worker:
+
+        @worker.on("reservationCreated")
+        def drop(_: object) -> None:
+            raise ValueError("butter fingers")
+
+        taskrouter.task()
+        await taskrouter.clock.advance(0)
+
+
+def test_fails(taskrouter: TaskRouter) -> None:
+    asyncio.run(clumsy(taskrouter))
+    raise AssertionError("it was dropped")
+
+
+@pytest.mark.xfail(strict=True)
+def test_has_to_fail(taskrouter: TaskRouter) -> None:
+    test_fails(taskrouter)
+
+
+def test_skips(taskrouter: TaskRouter) -> None:
+    asyncio.run(clumsy(taskrouter))
+    pytest.skip("enough")
+
+
+def test_deletes_its_workspace(taskrouter: TaskRouter) -> None:
+    url = f"{taskrouter.rest_url}/v1/Workspaces/{taskrouter.workspace_sid}"
+    keys = urllib.request.HTTPPasswordMgrWithPriorAuth()
+    keys.add_password(None, url, taskrouter.account_sid, taskrouter.auth_token, is_authenticated=True)
+    door = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(keys))
+    door.open(urllib.request.Request(url, method="DELETE"), timeout=30).close()
+
+
+def test_deletes_its_workspace_and_fails(taskrouter: TaskRouter) -> None:
+    test_deletes_its_workspace(taskrouter)
+    raise AssertionError
+"""
+
+
+def test_each_failure_is_told_once_whatever_becomes_of_the_workspace(tmp_path: Path) -> None:
+    status, printed = run_pytest(tmp_path, "-vv", test_ended=ENDED_OTHERWISE)
+    assert status == 1
+    assert "2 failed, 1 passed, 1 skipped, 1 xfailed in" in printed, printed
+    assert "butter fingers" in printed  # of the one that fails
+    assert "it was deleted" in printed
+
+
 def test_loading_the_plugin_loads_nothing_but_itself() -> None:
     program = (
         "import sys, pytest; before = set(sys.modules); import server_stub.testing.plugin;"

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from server_stub import Settings
 from server_stub.domain.errors import DomainError
 from server_stub.ids import SeededSids
 from server_stub.testing import BackgroundServer, TaskRouter, WorkspaceOptions
@@ -188,6 +189,72 @@ def test_sync_worker_left_connected_is_disconnected_at_the_end(taskrouter: TaskR
     worker.wait_ready()
 
 
+async def test_worker_left_connected_does_not_block_the_loop_that_has_to_disconnect_it(
+    taskrouter_server: BackgroundServer,
+) -> None:
+    with taskrouter_server.workspace() as taskrouter:
+        worker = taskrouter.sdk_worker(taskrouter.worker("Alice"))
+        await worker.__aenter__()
+    await worker.wait_closed()
+
+
+def test_errors_of_a_sync_worker_are_there_once_time_has_moved(taskrouter: TaskRouter) -> None:
+    with taskrouter.connect_sync(taskrouter.worker("Alice")) as worker:
+
+        @worker.on("reservationCreated")
+        def clumsy(_: SyncReservation) -> None:
+            raise ValueError("butter fingers")
+
+        for _ in range(5):
+            task = taskrouter.task()
+            taskrouter.clock.advance_sync(0)
+            [error] = taskrouter.take_errors()
+            assert "clumsy" in str(error)
+            task.cancel()
+
+
+def test_activity_is_expected_by_its_sid_or_handle_as_well(taskrouter: TaskRouter) -> None:
+    lunch = taskrouter.activity("Lunch")
+    taskrouter.worker("Alice", activity=lunch)
+    taskrouter.assert_activity("Alice", lunch.sid)
+    taskrouter.assert_activity("Alice", lunch)
+    with pytest.raises(AssertionError, match=r"Alice .* is in activity Available: it is not so"):
+        taskrouter.assert_activity("Alice", "Available")
+
+
+async def test_condition_may_end_the_test_itself(taskrouter: TaskRouter) -> None:
+    looks: list[int] = []
+
+    def condition() -> bool:
+        looks.append(len(looks))
+        if len(looks) > 1:
+            pytest.fail("seen enough")
+        return False
+
+    waiting = asyncio.create_task(taskrouter.wait_until(condition, timeout=30))
+    while not looks:
+        await asyncio.sleep(0)
+    alice = taskrouter.worker("Alice")
+    task = taskrouter.task()  # what the condition raised keeps nobody from being routed
+    with pytest.raises(pytest.fail.Exception, match="seen enough"):
+        await waiting
+    taskrouter.assert_reserved(task, alice)
+
+
+async def test_condition_that_looks_for_what_is_not_there_says_so(taskrouter: TaskRouter) -> None:
+    nobody: list[str] = []
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await taskrouter.wait_until(lambda: next(iter(nobody)), timeout=30)
+
+
+def test_events_are_told_however_much_time_has_passed(taskrouter: TaskRouter) -> None:
+    taskrouter.worker("Alice")
+    taskrouter.clock.advance_sync(40 * 86_400)  # the history forgets what is older than 30 days
+    taskrouter.worker("Bob")
+    assert [line for line in taskrouter.events() if "worker.created" in line and "Bob" in line]
+    assert "(Bob," in taskrouter.report()
+
+
 def test_twilio_library_is_pointed_here(taskrouter: TaskRouter) -> None:
     alice = taskrouter.worker("Alice")
     workspace = taskrouter.client.taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -342,3 +409,15 @@ def test_reports_hold_no_token(taskrouter: TaskRouter) -> None:
     token = taskrouter.token(taskrouter.worker("Alice", attributes={"secret": "attribute-7"}))
     assert token not in taskrouter.report()
     assert "attribute-7" not in taskrouter.report()
+
+
+def test_server_that_cannot_be_made_says_why_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        BackgroundServer(Settings(port=0, seed_document=tmp_path / "missing.yaml")).start()
+
+
+def test_workspace_that_was_deleted_is_closed_quietly(taskrouter_server: BackgroundServer) -> None:
+    with taskrouter_server.workspace() as taskrouter:
+        sid = taskrouter.workspace_sid
+        taskrouter_server.call(lambda server: server.delete_workspace(sid))
+        assert "it was deleted" in taskrouter.report()

@@ -216,6 +216,18 @@ def test_figures_out_of_range_are_refused(make: Callable[[], Conduct], message: 
         make()
 
 
+async def test_a_plan_that_breaks_ends_the_connection() -> None:
+    def plan(number: int) -> Conduct | None:
+        raise ZeroDivisionError(number)
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    async with echo() as port, TcpProxy(port, plan=plan) as proxy, client(proxy) as (reader, _):
+        with suppress(ConnectionError):
+            assert await soon(reader.read()) == b""
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
 def test_a_cut_needs_a_number_of_bytes() -> None:
     with pytest.raises(ValueError, match="after must be 0 bytes or more, got -1"):
         Cut("up", -1)

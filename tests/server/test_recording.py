@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, unquote_plus
@@ -542,6 +542,98 @@ async def test_a_recording_is_started_fetched_and_stopped_over_rest() -> None:
         assert "Ann" not in text
         assert [line.reason for _, line in recording.lines if isinstance(line, End)] == ["stopped"]
         assert (await ask("POST"))[0] == 201  # anew
+
+
+async def test_what_is_recorded_is_answered_as_if_nobody_recorded() -> None:
+    requests = [
+        ("application/json; charset=nonsense", b"{}"),
+        ("application/json; charset=hex", b'{"a": 1}'),
+        ("application/json", b"\xff\xfe"),
+        ("application/json", b"x" * 300_000),
+    ]
+    async with StubServer(Settings(port=0)) as server, aiohttp.ClientSession() as http:
+
+        async def ask(kind: str, body: bytes) -> tuple[int, str | None, str]:
+            async with http.post(server.eb_server, data=body, headers={"Content-Type": kind}) as response:
+                allowed = response.headers.get("Access-Control-Allow-Origin")
+                return response.status, allowed, await response.text()
+
+        plain = [await ask(*request) for request in requests]
+        server.record(list[str]().append)
+        assert [await ask(*request) for request in requests] == plain
+        assert {status for status, _, _ in plain} == {400, 413}
+
+
+async def test_one_recording_at_a_time_is_started_and_only_by_a_form() -> None:
+    async with StubServer(Settings(port=0)) as server, aiohttp.ClientSession() as http:
+        url = f"{server.rest_url}/stub/workspaces/{server.workspace_sid}/recording"
+        auth = {"Authorization": aiohttp.encode_basic_auth(server.account_sid, server.auth_token)}
+        for kind in ("multipart/form-data", "text/plain; charset=nonsense"):
+            async with http.post(url, data=b"x=y", headers={**auth, "Content-Type": kind}) as response:
+                assert response.status == 400, await response.text()
+        began, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+        async def slow_form() -> AsyncIterator[bytes]:
+            yield b"RedactAttributes="
+            began.release()
+            await may_end.wait()
+            yield b"true"
+
+        async def start() -> int:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            async with http.post(url, data=slow_form(), headers={**auth, **form}) as response:
+                return response.status
+
+        starting = [asyncio.create_task(start()) for _ in range(2)]
+        async with asyncio.timeout(PATIENCE):
+            for _ in starting:
+                await began.acquire()
+            may_end.set()
+            assert sorted(await asyncio.gather(*starting)) == [201, 409]
+
+
+def test_a_token_that_is_no_text_does_not_break_what_is_recorded() -> None:
+    lines: list[str] = []
+    recorder = Recorder(lines.append)
+    with recorder.request("GET", "Workspaces", {}, token="\ud800" * 10):
+        pass
+    assert not recorder.closed
+    assert "ud800" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("closing", "code", "reason"),
+    [
+        ({"code": 4408, "reason": "gone"}, 4408, "gone"),
+        ({"code": 4408, "reason": "é" * 62}, 4408, "é" * 61),  # a close frame takes 123 bytes
+        ({"code": 4408, "reason": "\ud800"}, 4408, "?"),
+        ({"code": 1005}, None, ""),  # a close frame without a code
+        ({"code": 70_000}, 1006, ""),  # no frame can have it: cut
+    ],
+)
+async def test_any_recorded_closing_is_played(closing: dict[str, Any], code: int | None, reason: str) -> None:
+    async with StubServer(Settings(port=0)) as server:
+        _, bearer = server.hire("Ann")
+        lines: list[str] = []
+        server.record(lines.append)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"{server.ws_server}?token={bearer}") as socket,
+        ):
+            await socket.receive(timeout=PATIENCE)  # init
+    kept = [line for line in lines if '"frame"' in line or '"opened"' in line or '"format"' in line]
+    opened = json.loads(kept[1])
+    end = {"type": "closed", "t": 9.0, "worker": opened["worker"], "connection": 1, "by": "server", **closing}
+    recording = read_recording("\n".join([*kept, json.dumps(end)]))
+    async with ReplayServer(recording) as player, aiohttp.ClientSession() as http, asyncio.timeout(PATIENCE):
+        async with http.ws_connect(f"{player.ws_server}?token={player.token()}") as socket:
+            assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+            ended = await socket.receive()
+            told = socket.close_code
+            if ended.type is aiohttp.WSMsgType.CLOSE:
+                told = ended.data or None
+            assert (told, ended.extra or "") == (code, reason)
+        await player.finished()
 
 
 # --- The command line -----------------------------------------------------------------------------

@@ -74,6 +74,18 @@ async def test_reset_goes_back_to_the_seed_with_its_sids(open_desk: Open) -> Non
     assert without_times(after) == without_times(before)  # also the reservation, which was made later
 
 
+async def test_seed_stays_as_it_was_given_and_so_does_what_was_given(open_desk: Open) -> None:
+    given = seed("nina")
+    server = (await open_desk(seed_document=given)).server
+    given["workspaces"][0]["workers"].append({"friendly_name": "omar"})
+    server.reset()
+    workers = server.account.workspaces[server.workspace_sid].workers.values()
+    assert [worker.friendly_name for worker in workers] == ["nina"]
+    given = seed("paul")
+    server.seed_workspace(server.workspace_sid, given)
+    assert given == seed("paul")
+
+
 async def test_random_sids_stay_over_a_reset_and_later_ones_are_new(open_desk: Open) -> None:
     desk: Desk = await open_desk(seed_document=seed("nina", tasks=1))
     server = desk.server

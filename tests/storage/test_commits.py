@@ -163,6 +163,49 @@ async def test_callbacks_wait_until_they_are_stored(store: SlowStore) -> None:
             await called.wait()
 
 
+async def test_callbacks_that_waited_for_their_commit_are_not_sent_after_a_reset(store: SlowStore) -> None:
+    heard: list[str] = []
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        heard.append((await reader.readexactly(length)).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    application = await asyncio.start_server(receive, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{application.sockets[0].getsockname()[1]}/"
+    async with application, served(store) as desk:
+        desk.run(lambda ws: ws.update(event_callback_url=url))
+        await desk.rest("GET", desk.path)
+        written = len(store.batches)
+        store.may_write.clear()
+        desk.hire("ann")  # of a state that is about to be gone
+        await until(lambda: len(store.batches) > written)
+        desk.server.reset()
+        desk.run(lambda ws: ws.update(event_callback_url=url))
+        store.may_write.set()
+        desk.hire("bob")
+        await until(lambda: any("bob" in text for text in heard))
+        assert not any("ann" in text for text in heard)
+
+
+async def test_a_server_that_could_not_store_something_is_not_started_again(store: SlowStore) -> None:
+    async with Data(store) as data:
+        server = StubServer(Settings(port=0), data=data)
+        await server.start()
+        store.error = StorageError("a slow store could not be written: the disk is full")
+        server.hire("ann")
+        await server.failed()
+        await server.stop()
+        store.error = None
+        written = len(store.batches)
+        with pytest.raises(StorageError, match="disk is full"):
+            await server.start()
+        assert len(store.batches) == written  # else what comes later would be stored without her
+
+
 async def test_a_defect_in_what_is_collected_ends_the_writing_too(store: SlowStore) -> None:
     failures: list[StorageError] = []
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,3 +158,63 @@ async def test_a_place_that_cannot_be_reached_is_told_without_the_password(tmp_p
         await open_store(f"postgresql://user:hunter2@/x?host={tmp_path}").open()
     assert "hunter2" not in str(caught.value)
     assert "cannot be opened" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["[::1]:99999/x", "[::1]:1/x?sslmode=require", "[::1]:1/x?timeout=soon"])
+async def test_what_the_driver_does_not_take_is_told_without_the_password(wrong: str) -> None:
+    with pytest.raises(
+        StorageError, match=r"its port or one of its options \((none|sslmode|timeout)\)"
+    ) as caught:
+        await open_store(f"postgresql://user:hunter2@{wrong}").open()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["what?.db", ":memory:", "100%41.db", "file:x"])
+async def test_any_name_of_a_file_means_that_file(
+    serve: Serve, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (name, tmp_path / name):
+        monkeypatch.chdir(tmp_path)
+        async with serve(path) as desk:
+            monkeypatch.chdir("/")  # where the program goes later does not matter
+            desk.task(topic="cards")
+            assert (await desk.rest("GET", desk.path)).status == 200
+            token = desk.server.auth_token
+        monkeypatch.chdir(tmp_path)
+        async with serve(path) as desk:
+            assert desk.server.auth_token == token
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
+OPENING = """
+import asyncio, resource, sys
+from server_stub.storage import StorageError, open_store
+resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))  # as a disk with as little room
+try:
+    asyncio.run(open_store(sys.argv[1]).open())
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_told(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", OPENING, str(tmp_path / "x.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert re.fullmatch(rf"{tmp_path}/x\.db cannot be opened: .*\n", told.stdout), told.stderr
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_file_that_is_gone_ends_the_server(serve: Serve, path: Path, is_replaced: bool) -> None:
+    async with serve(path) as desk:
+        desk.hire("ann")
+        await desk.rest("GET", desk.path)
+        path.rename(path.with_suffix(".moved"))
+        if is_replaced:
+            await open_store(path).open()  # another server's, which finds nothing there
+        assert (await desk.rest("POST", f"{desk.path}/Tasks", data={"Attributes": "{}"})).status == 503
+        assert "was moved or deleted" in str(await desk.server.failed())
