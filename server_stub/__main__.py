@@ -15,11 +15,12 @@ from .commands.explain import add_explain, run_explain
 from .commands.health import add_health, run_health
 from .commands.replay import add_replay, run_replay
 from .commands.serve_options import add_serve
+from .commands.showing import show_anything
 from .commands.state import COMMANDS, add_state_commands, run_state_command
 from .commands.task import add_task, run_task
 from .commands.token import add_token, run_token
 from .commands.worker import add_worker, run_worker
-from .remote import carry_out
+from .remote import carry_out, guarded
 
 __all__ = ["main"]
 
@@ -35,8 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Of `serve`: 0 stopped, 1 could not listen, 2 bad arguments, seed or data, 3 stopped because the data
     could not be written; of the others see there.
     """
+    show_anything()
     parser = _parser()
     options = _parsed(parser, argv)
+    return guarded(lambda: _run(options, parser))
+
+
+def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.command in _REMOTE:
         return carry_out(_REMOTE[options.command](options, ENVIRONMENT))
     if options.command == "events":  # Ctrl-C is how it ends

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +38,7 @@ __all__ = [
     "credentials",
     "default_workspace",
     "fetch",
+    "guarded",
     "pages",
     "plain",
     "the_desk",
@@ -80,8 +81,16 @@ def carry_out(command: Coroutine[Any, Any, int], *, interrupted: int = INTERRUPT
 
     `interrupted` is the status after Ctrl-C.
     """
+    return guarded(lambda: asyncio.run(command), interrupted=interrupted)
+
+
+def guarded(command: Callable[[], int], *, interrupted: int = INTERRUPTED) -> int:
+    """Run a command, and tell in one line what went wrong; its exit status.
+
+    `interrupted` is the status after Ctrl-C.
+    """
     try:
-        return asyncio.run(command)
+        return command()
     except KeyboardInterrupt:
         return interrupted
     except Stop as stop:
@@ -100,7 +109,7 @@ def add_url(parser: Any, environment: str) -> None:  # Any: argparse does not na
     """Add the option that names the server."""
     parser.add_argument(
         "--url",
-        default=os.environ.get(f"{environment}URL", "http://127.0.0.1:8300"),
+        default=os.environ.get(f"{environment}URL") or "http://127.0.0.1:8300",
         help="the server (default %(default)s)",
     )
 
@@ -117,7 +126,7 @@ def add_workspace(parser: Any, environment: str) -> None:  # Any: argparse does 
 
 def default_workspace(environment: str) -> str | None:
     """The workspace that the environment names."""
-    return os.environ.get(f"{environment}WORKSPACE_SID")
+    return os.environ.get(f"{environment}WORKSPACE_SID") or None
 
 
 def credentials(environment: str) -> tuple[str, str]:
@@ -253,6 +262,8 @@ class Desk:
             Stop: there is none; the text says which there are.
         """
         kind = _KINDS[collection]
+        if not named:  # to REST an empty filter is none: anyone would be found
+            raise Stop(MISUSED, f"the name of the {kind} is empty")
         if is_sid(named, _PREFIXES[collection]):
             found = await fetch(self.http, f"{self.url}/{collection}/{named}")
             if found is not None:
@@ -283,6 +294,8 @@ async def the_desk(http: aiohttp.ClientSession, url: str, named: str | None) -> 
     Raises:
         Stop: there is none, or there are several to choose from.
     """
+    if named == "":
+        raise Stop(MISUSED, "the name of the workspace is empty")
     base = f"{url.rstrip('/')}/v1/Workspaces"
     found: Json | None = None
     if named is not None and is_sid(named, SidPrefix.WORKSPACE):

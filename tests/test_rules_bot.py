@@ -15,7 +15,7 @@ import pytest
 from examples.rules_bot.bot import Bot
 from examples.rules_bot.rules import Rule, Rulebook, RulesError, read_rules
 from server_stub import Settings, StubServer
-from taskrouter_worker import Reservation
+from taskrouter_worker import Reservation, Worker
 from tests.running_examples import PATIENCE, ROOT, Example, running
 from tests.sdk.office import Office
 from tests.support import access_token
@@ -186,3 +186,35 @@ async def test_bot_stays_where_a_supervisor_has_sent_it(desk: Office) -> None:
             await bot._open_or_close()
             assert desk.activity_of(ROBO) == expected
             move(desk, "Available")
+
+
+class Noting(Bot):
+    """A bot that notes what it would work on, and when it has begun."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.begun: asyncio.Queue[None] = asyncio.Queue()
+        self.works: asyncio.Queue[str] = asyncio.Queue()
+        super().__init__(*args, **options)
+
+    async def _begin(self, worker: Worker) -> None:
+        await super()._begin(worker)
+        await self.begun.put(None)
+
+    async def _work(self, reservation: Reservation, _: Rule) -> None:
+        await self.works.put(reservation.task.sid)
+
+
+async def test_bot_goes_on_after_a_gap_as_if_there_had_been_none(desk: Office) -> None:
+    rulebook = Rulebook([Rule("all", "accept")], full="Unavailable")
+    bot = Noting(rulebook, access_token(desk.server, ROBO), **desk.options())
+    async with bot, asyncio.timeout(PATIENCE):
+        await bot.begun.get()
+        task = await bot.works.get()
+        for activity in ("Unavailable", "Offline"):  # full, and sent away by a supervisor
+            await reach(bot, activity)
+            desk.server.faults.cut(worker_sid=ROBO)
+            await bot.begun.get()
+            assert desk.activity_of(ROBO) == activity
+            if activity == "Unavailable":
+                move(desk, "Offline")
+        assert bot.works.empty(), f"{task} is worked on already"

@@ -125,7 +125,11 @@ class TokenService:
                 aiohttp.ClientSession(headers=self._headers, timeout=timeout, trust_env=True) as session,
                 session.post(self._url, allow_redirects=False) as answer,
             ):
-                body = await answer.content.read(MAX_ANSWER)
+                body = b""
+                async for chunk in answer.content.iter_any():  # an answer may come in pieces
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        break
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConnectionError(f"the sign-in service cannot be reached ({type(error).__name__})") from None

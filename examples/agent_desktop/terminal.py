@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 from taskrouter_worker.options import WorkerOptions
 
+from . import sentences
 from .desk import Desk
 from .directory import Found, Target, matching
 from .login import Login, LoginError
@@ -43,6 +44,7 @@ LoginScreen, Choice { align: center middle; }
 #choice { width: 56; max-width: 95%; height: 20; max-height: 90%; }
 #choice { border: round $primary; background: $surface; }
 #choice OptionList { height: 1fr; }
+#why { height: auto; color: $warning; }
 """
 
 
@@ -119,6 +121,7 @@ class Choice(ModalScreen[str | None]):
             if self._narrow is not None:
                 yield Input(placeholder="Search")
             yield OptionList()
+            yield Static("", id="why", markup=False)
             yield Footer()
 
     def on_mount(self) -> None:
@@ -132,6 +135,10 @@ class Choice(ModalScreen[str | None]):
         shown.clear_options()
         shown.add_options([Option(Text(text), id=answer) for answer, text in options.items()])
         shown.highlighted = 0 if options else None
+
+    def explain(self, why: str) -> None:
+        """Say why there is nothing to choose from."""
+        self.query_one("#why", Static).update(why)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow down."""
@@ -283,8 +290,11 @@ class TerminalDesk(App[None]):
 
         def told(found: Found) -> None:
             targets.update({target.sid: target for target in found.targets})
-            if asking.is_current:
-                asking.offer(narrow(asking.query_one(Input).value))
+            if not asking.is_current:
+                return
+            asking.offer(narrow(asking.query_one(Input).value))
+            if found.error is not None:
+                asking.explain(sentences.failed("look up colleagues and queues", found.error))
 
         def chosen(answer: str | None) -> None:
             if answer:

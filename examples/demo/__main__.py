@@ -147,8 +147,13 @@ def main() -> int:
         "--svg", type=Path, metavar="FILE", help="save a picture of the board when it is busy"
     )
     arguments = parser.parse_args()
+    if arguments.tasks < 1:
+        parser.error(f"--tasks must be 1 or more, got {arguments.tasks}")
     return 0 if asyncio.run(run(Console(), arguments.tasks, arguments.svg)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

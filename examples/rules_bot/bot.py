@@ -43,6 +43,7 @@ class Bot(Worker):
         self.busy: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.leaving = False
+        self._was_here = False
         self._door = asyncio.Lock()
         self.on("ready", self._begin)
         self.on("reservationCreated", self._decide)
@@ -80,16 +81,21 @@ class Bot(Worker):
             self.tell()
 
     async def _begin(self, _: Worker) -> None:
-        """Go on with what an earlier run of this bot accepted, then take more."""
+        """Go on with what an earlier run of this bot accepted, then take more.
+
+        This is called after each gap in the connection as well: what it works on goes on by itself then.
+        """
         there = {activity.name for activity in self.activities.values()}
         if missing := {self.rulebook.ready, self.rulebook.full} - there:
             self._say_wrong(f"the workspace has no activity {missing.pop()!r}; it has {sorted(there)}")
             await self.disconnect()
             return
         print(f"{self.name} is ready, with {len(self.rulebook.rules)} rules", flush=True)
-        left_over = [r for r in self.reservations.values() if r.status in ("accepted", "wrapping")]
+        accepted = [r for r in self.reservations.values() if r.status in ("accepted", "wrapping")]
+        left_over = [reservation for reservation in accepted if reservation.sid not in self.busy]
         self.busy.update(reservation.sid for reservation in left_over)
-        await self._open_or_close(from_anywhere=True)
+        await self._open_or_close(from_anywhere=not self._was_here)
+        self._was_here = True
         rules = [self.rulebook.rule_for(reservation.task.attributes) for reservation in left_over]
         await asyncio.gather(*map(self._work, left_over, rules))
 

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import aiohttp
@@ -28,10 +28,18 @@ from server_stub.remote import (
 )
 from taskrouter_worker.terms import RESERVATION_LIVE
 
+from .showing import console, show_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["add_explain", "explanation_lines", "run_explain"]
 
 ROWS: Final = 25
 """Workers that are shown, unless all are asked for."""
+
+NARROW: Final = 72
+"""Columns that a table needs; a terminal with fewer gets lines."""
 
 ALL: Final = 15_000
 """More workers no workspace has."""
@@ -75,14 +83,10 @@ def add_explain(commands: Any, environment: str) -> None:  # Any: argparse does 
 
 
 def run_explain(options: argparse.Namespace, environment: str) -> int:
-    """Carry out the command; its exit status."""
-    try:
-        answer = asyncio.run(_ask(options, credentials(environment)))
-    except Stop as stop:
-        print(f"taskrouter-stub: {plain(str(stop))}", file=sys.stderr)
-        return stop.status
+    """Carry out the command; its exit status. Raises Stop."""
+    answer = asyncio.run(_ask(options, credentials(environment)))
     if options.json:
-        print(json.dumps(answer, indent=2))
+        show_text(json.dumps(answer, indent=2))
     else:
         _show(answer)
     return REACHED if any(map(_is_reached, answer["workers"])) else NOT_REACHED
@@ -140,28 +144,32 @@ def _notes(answer: Json) -> list[str]:
 
 
 def _show(answer: Json) -> None:
-    lines = [(style, plain(text)) for style, text in _lines(answer)]
-    table = [[plain(cell) for cell in row] for row in _rows(answer["workers"])]
-    notes = _notes(answer)
     try:
-        from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - part of the extra "server"
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        output = console()
     except ImportError:
-        print("\n".join(explanation_lines(answer)))
-        return
-    console = Console(highlight=False)
-    for style, text in lines:
-        console.print(Text(text, style=style))
+        output = None
+    # A table needs room; and where a program reads it, what is folded cannot be found.
+    if output is None or not sys.stdout.isatty() or output.width < NARROW:
+        show_text("\n".join(explanation_lines(answer)))
+    else:
+        _show_table(output, answer)
+
+
+def _show_table(output: Console, answer: Json) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - part of the extra "server"
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    for style, text in _lines(answer):
+        output.print(Text(plain(text), style=style))
     shown = Table("Worker", "Activity", "Load", "Place", "Why", box=SIMPLE_HEAD, pad_edge=False)
-    for worker, row in zip(answer["workers"], table, strict=False):
+    for worker, row in zip(answer["workers"], _rows(answer["workers"]), strict=False):
         style = "green" if _is_reached(worker) else "" if worker["place"] else "yellow"
-        shown.add_row(*(Text(cell, style=style, overflow="fold") for cell in row))
-    if table:
-        console.print(shown)
-    for note in notes:
-        console.print(Text(note, style="dim"))
+        shown.add_row(*(Text(plain(cell), style=style, overflow="fold") for cell in row))
+    if answer["workers"]:
+        output.print(shown)
+    for note in _notes(answer):
+        output.print(Text(note, style="dim"))
 
 
 def _lines(answer: Json) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from typing import Any, Final
 
@@ -12,6 +11,8 @@ import aiohttp
 import msgspec
 
 from server_stub.remote import Json, add_url, plain
+
+from .showing import show_json, show_text
 
 __all__ = ["add_health", "run_health"]
 
@@ -59,7 +60,7 @@ def add_health(commands: Any, environment: str) -> None:  # Any: argparse does n
 
 
 def run_health(options: argparse.Namespace) -> int:
-    """Ask, tell, and return the exit status."""
+    """Ask, tell, and return the exit status. Raises Stop."""
     try:
         answer = asyncio.run(_ask(options))
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
@@ -77,9 +78,9 @@ def run_health(options: argparse.Namespace) -> int:
         print(f"taskrouter-stub: what answers at {plain(options.url)} is not well: {reason}", file=sys.stderr)
         return UNHEALTHY
     if options.json:
-        print(json.dumps(answer))
+        show_json(answer)
     else:
-        print(
+        show_text(
             plain(
                 f"ok: version {answer.get('version')}, {answer.get('workspaces')} workspaces, "
                 f"{answer.get('sessions')} sessions"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from taskrouter_worker.recording import RecordingError, read_recording
+
+from .showing import show_json, show_text
 
 if TYPE_CHECKING:
     from server_stub.replay import ReplayServer
@@ -95,14 +96,13 @@ async def _replay(server: ReplayServer, *, as_json: bool) -> None:
         # One token for each that was recorded: those after the first are for when the client renews it.
         tokens = {sid: server.tokens(sid) for sid in server.workers}
         if as_json:
-            reach = {"eb_server": server.eb_server, "ws_server": server.ws_server, "tokens": tokens}
-            print(json.dumps(reach), flush=True)
+            show_json({"eb_server": server.eb_server, "ws_server": server.ws_server, "tokens": tokens})
         else:
-            print(f"Event bridge  {server.eb_server}\nWebsocket     {server.ws_server}")
+            lines = [f"Event bridge  {server.eb_server}", f"Websocket     {server.ws_server}"]
             for sid, own in tokens.items():
                 for number, token in enumerate(own, 1):
-                    print(f"Token {number} of {sid}\n  {token}")
-            sys.stdout.flush()
+                    lines += [f"Token {number} of {sid}", f"  {token}"]
+            show_text("\n".join(lines))
         await server.finished()
 
 

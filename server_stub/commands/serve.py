@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import json
 import signal
 import ssl
 import sys
@@ -18,12 +17,14 @@ from server_stub.hand_clock import HandClock
 from server_stub.limits import ServerLimits, limits_from
 from server_stub.offset_clock import OffsetClock
 from server_stub.process import FILES_BESIDE, GarbageKeeper, allow_files
+from server_stub.remote import Stop, complain
 from server_stub.seeding import SeedError
 from server_stub.settings import Settings
 from server_stub.storage import Data, StorageError, open_store
 
 from .env_file import write_env_file
 from .serve_options import CREDENTIALS
+from .showing import console, show_json, show_text
 from .state import show_problems
 
 __all__ = ["run_serve", "settings_from", "show_banner"]
@@ -124,10 +125,14 @@ async def _serve(settings: Settings, options: argparse.Namespace) -> None:
         stack.enter_context(GarbageKeeper())  # the process is this command's own
         if options.env_file is not None:
             write_env_file(options.env_file, _reach(server))
-        if options.json:
-            print(json.dumps(_reach(server)), flush=True)
-        else:
-            show_banner(server)
+        try:
+            if options.json:
+                show_json(_reach(server))
+            else:
+                show_banner(server)
+        except Stop as stop:  # nobody reads how to reach it: it serves all the same
+            if str(stop):
+                complain(str(stop))
         if (error := await _end_of(server, stopped)) is not None:
             raise _DataLost(str(error))
 
@@ -181,22 +186,21 @@ def show_banner(server: StubServer) -> None:
     rows = [(labels[name], value) for name, value in shown.items()]
     try:
         from rich.box import ROUNDED  # noqa: PLC0415 - part of the extra "server"
-        from rich.console import Console  # noqa: PLC0415 - the same
         from rich.panel import Panel  # noqa: PLC0415 - the same
         from rich.table import Table  # noqa: PLC0415 - the same
         from rich.text import Text  # noqa: PLC0415 - the same
     except ImportError:
         _plain_banner(rows)
         return
-    console = Console(highlight=False)
+    output = console()
     # What is folded within a frame cannot be copied: secrets, and the console's address.
-    if console.width < 30 + max(len(value) for _, value in rows):
+    if output.width < 30 + max(len(value) for _, value in rows):
         _plain_banner(rows)
         return
     table = Table.grid(padding=(0, 2))
     for label, value in rows:
         table.add_row(Text(label, style="bold cyan"), Text(value, overflow="fold"))
-    console.print(
+    output.print(
         Panel(
             table,
             title="[bold]A local TaskRouter is running",
@@ -210,10 +214,9 @@ def show_banner(server: StubServer) -> None:
 
 
 def _plain_banner(rows: list[tuple[str, str]]) -> None:
-    print("A local TaskRouter is running. Ctrl-C stops it.")
+    show_text("A local TaskRouter is running. Ctrl-C stops it.")
     for label, value in rows:
-        print(f"  {label:<19} {value}")
-    sys.stdout.flush()
+        show_text(f"  {label:<19} {value}")
 
 
 def _explained(error: OSError, settings: Settings) -> str:

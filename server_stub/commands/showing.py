@@ -6,30 +6,85 @@ respected: rich does that.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from server_stub.remote import DONE, Stop, plain
+from server_stub.remote import DONE, MISUSED, Stop, plain
 
-__all__ = ["brief", "show_json", "show_line", "show_table", "show_text"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "brief",
+    "console",
+    "read_input",
+    "show_anything",
+    "show_json",
+    "show_line",
+    "show_table",
+    "show_text",
+    "stop_writing",
+]
+
+
+def show_anything() -> None:
+    """Have characters that the output's encoding lacks written as escapes: names are other people's."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def read_input() -> bytes:
+    """All of the standard input. It blocks: call it before there is an event loop, or Ctrl-C waits for it.
+
+    Raises:
+        Stop: there is none.
+    """
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise Stop(MISUSED, "there is no standard input to read")
+    return cast("bytes", stream.read())
+
+
+def stop_writing() -> None:
+    """Leave the output: what is still buffered must not fail again when the program ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console(*, soft_wrap: bool = False) -> Console:
+    """Rich's console for the output, which ends the program where nobody reads it any more.
+
+    Raises:
+        ImportError: rich, which comes with the extra "server", is not installed.
+    """
+    from rich.console import Console  # noqa: PLC0415 - part of the extra "server"
+
+    class Output(Console):
+        def on_broken_pipe(self) -> NoReturn:
+            stop_writing()
+            raise Stop(DONE, "")
+
+    return Output(highlight=False, soft_wrap=soft_wrap)
 
 
 def show_text(text: str) -> None:
     """Text as it is, and at once: somebody may wait for the line.
 
     Raises:
-        Stop: nobody reads it any more, as after `| head`; not an error.
+        Stop: nobody reads it any more, as after `| head`, which is no error; or it cannot be written.
     """
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered must not fail again when the program ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
         raise Stop(DONE, "") from None
+    except OSError as error:
+        stop_writing()
+        raise Stop(MISUSED, f"cannot write the output: {error.strerror}") from None
 
 
 def show_json(document: object) -> None:
@@ -59,13 +114,12 @@ def show_line(*parts: tuple[str, str]) -> None:
         show_text(text)
         return
     try:
-        from rich.console import Console  # noqa: PLC0415 - part of the extra "server"
-        from rich.text import Text  # noqa: PLC0415 - the same
+        from rich.text import Text  # noqa: PLC0415 - part of the extra "server"
     except ImportError:
         show_text(text)
         return
     line = Text.assemble(*((plain(part), style) for part, style in parts))
-    Console(highlight=False, soft_wrap=True).print(line)
+    console(soft_wrap=True).print(line)
 
 
 def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str]) -> None:
@@ -95,13 +149,12 @@ def _show_plain(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _show_rich(heading: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - part of the extra "server"
-    from rich.padding import Padding  # noqa: PLC0415 - the same
+    from rich.padding import Padding  # noqa: PLC0415 - part of the extra "server"
     from rich.text import Text  # noqa: PLC0415 - the same
 
-    console = Console(highlight=False)
+    output = console()
     widths = _widths(heading, rows)
-    is_wide = sum(widths) + 2 * len(widths) <= console.width
+    is_wide = sum(widths) + 2 * len(widths) <= output.width
     if not is_wide:
         widths[-1] = 0
     shown = len(widths) if is_wide else len(widths) - 1
@@ -109,8 +162,8 @@ def _show_rich(heading: Sequence[str], rows: Sequence[Sequence[str]], styles: Se
     def line(row: Sequence[str], style: str) -> Text:
         return Text("  ".join(map(str.ljust, row[:shown], widths)).rstrip(), style=style, overflow="fold")
 
-    console.print(line(heading, "bold"))
+    output.print(line(heading, "bold"))
     for row, style in zip(rows, styles, strict=True):
-        console.print(line(row, style))
+        output.print(line(row, style))
         if not is_wide and row[-1]:
-            console.print(Padding(Text(row[-1], overflow="fold"), (0, 0, 0, 2)))
+            output.print(Padding(Text(row[-1], overflow="fold"), (0, 0, 0, 2)))

@@ -29,6 +29,8 @@ from server_stub.remote import (
 )
 from server_stub.seeding import Problem, SeedError, read_source
 
+from .showing import read_input, show_json, show_line, show_text
+
 __all__ = ["COMMANDS", "add_state_commands", "run_state_command", "show_problems"]
 
 COMMANDS: Final = frozenset({"seed", "reset", "snapshot", "export", "import"})
@@ -111,15 +113,12 @@ def add_state_commands(commands: Any, environment: str) -> None:  # Any: argpars
 
 
 def run_state_command(options: argparse.Namespace, environment: str) -> int:
-    """Carry out one of the commands; its exit status."""
-    try:
-        if options.command == "seed" and options.check:
-            return _check(options)
-        _refuse_misuse(options)
-        return asyncio.run(_carry_out(options, credentials(environment)))
-    except Stop as stop:
-        print(f"taskrouter-stub: {plain(str(stop))}", file=sys.stderr)
-        return stop.status
+    """Carry out one of the commands; its exit status. Raises Stop."""
+    if options.command == "seed" and options.check:
+        return _check(options)
+    _refuse_misuse(options)
+    known = credentials(environment)
+    return asyncio.run(_carry_out(options, known, _input(options)))
 
 
 def _refuse_misuse(options: argparse.Namespace) -> None:
@@ -128,8 +127,7 @@ def _refuse_misuse(options: argparse.Namespace) -> None:
         raise Stop(MISUSED, f"snapshot {options.action} takes {wanted}")
 
 
-async def _carry_out(options: argparse.Namespace, known: tuple[str, str]) -> int:
-    body = _input(options)
+async def _carry_out(options: argparse.Namespace, known: tuple[str, str], body: bytes | None) -> int:
     async with connection(options.url, known, seconds=SECONDS) as http:
         answer = await fetch(http, _address(options), method=_method(options), body=body)
     if answer is None:
@@ -176,7 +174,7 @@ def _input(options: argparse.Namespace) -> bytes | None:
     if options.command not in ("seed", "import"):
         return None
     if str(options.file) == "-":
-        return sys.stdin.buffer.read()
+        return read_input()
     try:
         return Path(options.file).read_bytes()
     except OSError as error:
@@ -186,7 +184,7 @@ def _input(options: argparse.Namespace) -> bytes | None:
 def _output(options: argparse.Namespace, document: Json) -> None:
     text = json.dumps(document, indent=None)
     if options.file == "-":
-        print(text)
+        show_text(text)
         return
     try:
         Path(options.file).write_text(text + "\n", encoding="utf-8")
@@ -194,14 +192,14 @@ def _output(options: argparse.Namespace, document: Json) -> None:
         raise Stop(MISUSED, f"cannot write {options.file}: {error.strerror}") from None
     sids = [stored["workspace"]["sid"] for stored in document["workspaces"]]
     if options.json:
-        print(json.dumps({"file": options.file, "workspaces": sids}))
+        show_json({"file": options.file, "workspaces": sids})
     else:
         _print_line(f"{len(sids)} workspaces are in {options.file}", sids)
 
 
 def _tell(options: argparse.Namespace, answer: Json) -> None:
     if options.json:
-        print(json.dumps(answer))
+        show_json(answer)
         return
     if options.command == "snapshot" and options.action == "list":
         _print_line(f"{len(answer['snapshots'])} snapshots", answer["snapshots"])
@@ -223,7 +221,7 @@ def _check(options: argparse.Namespace) -> int:
     except SeedError as error:
         return _refused(options, error.problems)
     if options.json:
-        print(json.dumps({"problems": []}))
+        show_json({"problems": []})
     else:
         _print_line(f"{options.file} has no problems", [])
     return DONE
@@ -231,7 +229,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _refused(options: argparse.Namespace, problems: Sequence[Problem]) -> int:
     if options.json:
-        print(json.dumps({"problems": [msgspec.to_builtins(problem) for problem in problems]}))
+        show_json({"problems": [msgspec.to_builtins(problem) for problem in problems]})
     else:
         show_problems(problems)
     return PROBLEMS
@@ -259,14 +257,6 @@ def show_problems(problems: Sequence[Problem]) -> None:
 
 
 def _print_line(text: str, items: Sequence[str]) -> None:
-    try:
-        from rich.console import Console  # noqa: PLC0415 - part of the extra "server"
-        from rich.text import Text  # noqa: PLC0415 - the same
-    except ImportError:
-        for line in (text, *(f"  {item}" for item in items)):
-            print(plain(line))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(plain(text), style="bold"))
+    show_line((text, "bold"))
     for item in items:
-        console.print(Text(f"  {plain(item)}", style="cyan"))
+        show_line((f"  {item}", "cyan"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,7 +22,7 @@ from server_stub.remote import (
     the_desk,
 )
 
-from .showing import brief, show_json, show_line, show_table
+from .showing import brief, read_input, show_json, show_line, show_table
 
 __all__ = ["add_task", "read_attributes", "run_task"]
 
@@ -92,13 +91,21 @@ def add_task(commands: Any, environment: str) -> None:  # Any: argparse does not
     add("--json", action="store_true", help='print {"tasks": [...]}, each as the REST API shows it')
 
 
-async def run_task(options: argparse.Namespace, environment: str) -> int:
-    """Carry out one of the commands; its exit status. Raises Stop."""
+def run_task(options: argparse.Namespace, environment: str) -> Coroutine[Any, Any, int]:
+    """What carries out one of the commands, and returns its exit status. Raises Stop.
+
+    The standard input is read before that.
+    """
     if options.action == "list":
-        return await _list(options, environment)
+        return _list(options, environment)
     if not 1 <= options.count <= MOST:
         raise Stop(MISUSED, f"--count must be 1 to {MOST}, got {options.count}")
-    attributes = read_attributes(options.attributes)
+    return _create_tasks(options, environment, read_attributes(options.attributes))
+
+
+async def _create_tasks(
+    options: argparse.Namespace, environment: str, attributes: Mapping[str, object]
+) -> int:
     async with connection(options.url, credentials(environment)) as http:
         desk = await the_desk(http, options.url, options.workspace)
         workflow = None
@@ -184,7 +191,7 @@ def read_attributes(given: Sequence[str]) -> dict[str, object]:
         if text.startswith("{"):
             attributes.update(_object(text, f"attribute {text[:60]!r}"))
         elif text == "-":
-            attributes.update(_object(sys.stdin.read(), "the standard input"))
+            attributes.update(_object(_decoded(read_input(), "the standard input"), "the standard input"))
         elif text.startswith("@"):
             attributes.update(_object(_file(text[1:]), text[1:]))
         elif mark and name.rstrip(":"):
@@ -198,11 +205,17 @@ def read_attributes(given: Sequence[str]) -> dict[str, object]:
 
 def _file(name: str) -> str:
     try:
-        return Path(name).read_text(encoding="utf-8")
+        content = Path(name).read_bytes()
     except OSError as error:
         raise Stop(MISUSED, f"cannot read {name}: {error.strerror}") from None
+    return _decoded(content, name)
+
+
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode()
     except UnicodeDecodeError:
-        raise Stop(MISUSED, f"cannot read {name}: it is not UTF-8") from None
+        raise Stop(MISUSED, f"cannot read {source}: it is not UTF-8") from None
 
 
 def _object(text: str, source: str) -> dict[str, object]:

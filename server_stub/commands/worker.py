@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from server_stub.remote import (
@@ -96,9 +97,16 @@ def add_worker(commands: Any, environment: str) -> None:  # Any: argparse does n
         parser.add_argument("--json", action="store_true", help=f"print {shape}, as the REST API shows it")
 
 
-async def run_worker(options: argparse.Namespace, environment: str) -> int:
-    """Carry out one of the commands; its exit status. Raises Stop."""
+def run_worker(options: argparse.Namespace, environment: str) -> Coroutine[Any, Any, int]:
+    """What carries out one of the commands, and returns its exit status. Raises Stop.
+
+    The standard input is read before that.
+    """
     attributes = read_attributes(options.attributes) if options.action == "create" else {}
+    return _run(options, environment, attributes)
+
+
+async def _run(options: argparse.Namespace, environment: str, attributes: Mapping[str, object]) -> int:
     async with connection(options.url, credentials(environment)) as http:
         desk = await the_desk(http, options.url, options.workspace)
         if options.action == "list":

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from itertools import count, islice
 from typing import Final, Literal
 
@@ -24,7 +24,7 @@ from server_stub.domain.history import event_sid
 from server_stub.domain.model import Reservation, Task, Transfer, Worker, WorkerChannel
 from server_stub.domain.workspace import Workspace
 from server_stub.runtime import Runtime
-from taskrouter_worker.terms import SidPrefix
+from taskrouter_worker.terms import TASK_ENDED, SidPrefix
 
 from .records import config, event_record, reservation_record, task_record, worker_record
 
@@ -109,6 +109,7 @@ class Feed:
         self.wake = asyncio.Event()
         self.is_stale = True  # needs everything
         self.changed: dict[str, None] = {}
+        self.ended: dict[str, None] = {}  # tasks that have ended; they are forgotten unsaid
         self.events: deque[int] = deque(maxlen=MAX_LINES)
         self.frames: deque[Frame] = deque(maxlen=MAX_LINES)
         self.skipped = 0  # events and frames that found no room
@@ -137,6 +138,12 @@ class Feed:
         self.is_stale = True
         self.changed.clear()
         self.wake.set()
+
+    def forget(self, tasks: Container[str]) -> None:
+        """Tell of tasks that have ended and are not among `tasks` any more."""
+        for sid in [sid for sid in self.ended if sid not in tasks]:
+            del self.ended[sid]
+            self.note(sid)
 
     def add_event(self, seq: int) -> None:
         """Something happened."""
@@ -288,7 +295,7 @@ class Feeds:
     async def _tell(self, feed: Feed, write: Callable[[bytes], Awaitable[None]], *, once: bool) -> None:
         loop = asyncio.get_running_loop()
         told: dict[str, object] = {}
-        beat_at = seldom_at = 0.0
+        beat_at = seldom_at = looked_at = 0.0
 
         async def send(message: dict[str, object]) -> None:
             # Not msgspec: customers' attributes may hold numbers and characters that it refuses to write.
@@ -308,6 +315,9 @@ class Feeds:
                 if once:
                     return
                 continue
+            if loop.time() >= looked_at + SELDOM:
+                looked_at = loop.time()
+                feed.forget(workspace.tasks)
             message = self._difference(feed, workspace)
             if (feed.config_changed or not message) and loop.time() >= seldom_at:
                 feed.config_changed = False
@@ -341,6 +351,7 @@ class Feeds:
         feed.is_stale = feed.config_changed = False
         feed.resynchronised += 1
         feed.changed.clear()
+        feed.ended.clear()
         feed.events.clear()
         feed.frames.clear()
         live = [r.sid for r in workspace.reservations.values() if r.is_live]
@@ -366,7 +377,7 @@ class Feeds:
             present = self._workspace(feed)
             if present is None or feed.is_stale:
                 return  # it was replaced meanwhile
-            await send({"t": "piece", **self._records(present, sids[start : start + PIECE])})
+            await send({"t": "piece", **self._records(feed, present, sids[start : start + PIECE])})
             await asyncio.sleep(0)  # a page that takes everything at once must not hold up the others
         await send({"t": "ready", "now": workspace.now()})
 
@@ -376,7 +387,7 @@ class Feeds:
             sids = list(islice(feed.changed, 2 * PIECE))
             for sid in sids:
                 del feed.changed[sid]
-            message.update(self._records(workspace, sids))
+            message.update(self._records(feed, workspace, sids))
         if feed.events:
             message["events"] = self._past(workspace, feed.events)
             feed.events.clear()
@@ -387,11 +398,13 @@ class Feeds:
             message["skipped"], feed.skipped = feed.skipped, 0
         return message
 
-    def _records(self, workspace: Workspace, sids: Sequence[str]) -> dict[str, object]:
+    def _records(self, feed: Feed, workspace: Workspace, sids: Sequence[str]) -> dict[str, object]:
         """The objects as they are now; those that are no more are named."""
         found: dict[str, list[object]] = {}
         for sid in sids:
             kind, record = self._record(workspace, sid)
+            if (task := workspace.tasks.get(sid)) is not None and task.status in TASK_ENDED:
+                feed.ended[sid] = None
             found.setdefault(kind, []).append(sid if record is None else record)
         return dict(found)
 

@@ -10,7 +10,7 @@ import shlex
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO, cast
 
 from taskrouter_worker._token import Token
 
@@ -131,8 +131,9 @@ def _file(path: Path) -> str:
 
 
 def _standard_input() -> str:
-    if not sys.stdin.isatty():
-        text = sys.stdin.readline()
+    stream = cast("TextIO | None", sys.stdin)  # None where the caller has closed it
+    if stream is None or not stream.isatty():
+        text = "" if stream is None else stream.readline()
         if not text.strip():
             raise Stop(
                 MISUSED,

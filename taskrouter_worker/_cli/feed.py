@@ -92,15 +92,30 @@ def follow(worker: Worker, face: Face) -> None:
     worker.on("error", face.failed)
 
 
-class JsonLines:
-    """One JSON object a line: `event`, `at`, and what belongs to the event.
+class _Printer:
+    """Prints lines.
 
     Args:
-        leave: is called when nobody reads the lines any more.
+        leave: is called when nobody reads the lines any more, or they cannot be written.
+
+    Attributes:
+        failure: why they cannot be written.
     """
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
+        self.failure: Stop | None = None
+
+    def _print(self, line: str) -> None:
+        try:
+            tell(line)
+        except Stop as stop:  # raised in a handler it would be an error of the worker's
+            self.failure = stop if str(stop) else None
+            self._leave()
+
+
+class JsonLines(_Printer):
+    """One JSON object a line: `event`, `at`, and what belongs to the event."""
 
     def ready(self, worker: Worker) -> None:
         """See `Face`."""
@@ -135,18 +150,14 @@ class JsonLines:
 
     def _tell(self, event: str, **facts: object) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        _tell_or_leave(json.dumps({"event": event, "at": at, **facts}), self._leave)
+        self._print(json.dumps({"event": event, "at": at, **facts}))
 
 
-class Lines:
-    """One line of text for each event.
-
-    Args:
-        leave: is called when nobody reads the lines any more.
-    """
+class Lines(_Printer):
+    """One line of text for each event."""
 
     def __init__(self, leave: Callable[[], None]) -> None:
-        self._leave = leave
+        super().__init__(leave)
         self._told = ""  # why the connection ended
 
     def ready(self, worker: Worker) -> None:
@@ -184,14 +195,7 @@ class Lines:
             self._tell("error", why)
 
     def _tell(self, word: str, text: str) -> None:
-        _tell_or_leave(f"{datetime.now().astimezone():%H:%M:%S}  {word:<9}  {plain(text)}", self._leave)
-
-
-def _tell_or_leave(line: str, leave: Callable[[], None]) -> None:
-    try:
-        tell(line)
-    except Stop:  # raised in a handler it would be an error of the worker's
-        leave()
+        self._print(f"{datetime.now().astimezone():%H:%M:%S}  {word:<9}  {plain(text)}")
 
 
 def brief(reservation: Reservation) -> str:

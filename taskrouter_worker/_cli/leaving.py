@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = [
     "complain",
     "plain",
     "tell",
+    "tell_anything",
 ]
 
 LEFT, FAILED, MISUSED, UNREACHABLE = range(4)
@@ -44,15 +46,23 @@ def tell(line: str) -> None:
     """One line on the standard output, at once.
 
     Raises:
-        Stop: nobody reads it any more, as after `| head`; not an error.
+        Stop: nobody reads it any more, as after `| head`, which is no error; or it cannot be written.
     """
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered must not fail again when the program ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Stop(LEFT) from None
+        if isinstance(error, BrokenPipeError):
+            raise Stop(LEFT) from None
+        raise Stop(FAILED, f"cannot write the output: {error.strerror}") from None
+
+
+def tell_anything() -> None:
+    """Have characters that the output's encoding lacks written as escapes: names are other people's."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def complain(text: str) -> None:

@@ -184,6 +184,8 @@ async def _shown(
         face = JsonLines(left.set) if options.json else Lines(left.set)
         follow(worker, face)
         yield face
+        if face.failure is not None:
+            raise face.failure
         return
     from .screen import Screen  # noqa: PLC0415 - needs rich, and a POSIX terminal
 

@@ -12,7 +12,7 @@ from taskrouter_worker._version import __version__
 
 from .access import given_token
 from .inspecting import add_token_command, inspect_token
-from .leaving import FAILED, LEFT, Stop, complain, tell
+from .leaving import FAILED, LEFT, Stop, complain, tell, tell_anything
 from .listening import add_listen, listen
 
 __all__ = ["main", "parser"]
@@ -35,6 +35,7 @@ Exit status: 0 done; 1 shtab, which comes with the extra "cli", is not installed
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status, as each command's help explains it."""
+    tell_anything()
     program = parser()
     options = program.parse_args(argv)
     try:

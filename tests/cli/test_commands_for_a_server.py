@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import pty
@@ -9,8 +11,8 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from server_stub.commands.showing import show_text
 from server_stub.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
 from taskrouter_worker.__main__ import main as worker_main
 from taskrouter_worker._version import __version__
-from tests.cli.programs import known_to
+from tests.cli.programs import PATIENCE, known_to
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -315,3 +317,161 @@ def test_bash_completes_commands_options_and_choices(
     )
     assert expected <= set(found.stdout.split())
     assert found.stderr == ""
+
+
+# --- Whatever comes in, and wherever it goes ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("worker", "activity", "", "Offline"), "worker"),
+        (("worker", "activity", "nina", ""), "activity"),
+        (("worker", "create", "omar", "--activity", ""), "activity"),
+        (("task", "create", "--workflow", ""), "workflow"),
+        (("task", "list", "--workspace", ""), "workspace"),
+        (("events", "tail", "--no-follow", "--worker", ""), "worker"),
+        (("token", ""), "worker"),
+    ],
+)
+def test_empty_name_means_nobody_rather_than_the_first_one(
+    run: Run, words: tuple[str, ...], what: str
+) -> None:
+    status, out, err = run(*words)
+    assert (status, out, err) == (MISUSED, "", f"taskrouter-stub: the name of the {what} is empty\n")
+    workers = answer(run, "worker", "list")["workers"]
+    assert [(w["friendly_name"], w["activity_name"]) for w in workers] == [("nina", "Available")]
+
+
+def test_variables_that_are_set_to_nothing_are_not_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKROUTER_STUB_WORKSPACE_SID", "")
+    assert run("worker", "list")[0] == DONE
+    monkeypatch.setenv("TASKROUTER_STUB_URL", "")
+    assert "http://127.0.0.1:8300" in run("worker", "list", "--help")[1]
+
+
+ASKING = [
+    ("completion", "bash"),
+    ("events", "tail", "--no-follow", "--last", "9"),
+    ("export", "-"),
+    ("health",),
+    ("health", "--json"),
+    ("snapshot", "list"),
+    ("snapshot", "list", "--json"),
+    ("task", "list"),
+    ("token", "nina"),
+    ("worker", "list"),
+]
+"""Commands that print to the standard output."""
+
+
+@contextmanager
+def output_to(monkeypatch: pytest.MonkeyPatch, file: int) -> Iterator[None]:
+    """Have the standard output there."""
+    with open(file, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        yield
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+def test_every_command_bears_that_nobody_reads_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with output_to(monkeypatch, theirs):
+        assert run(*words) == (DONE, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+def test_output_that_cannot_be_written_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    with output_to(monkeypatch, os.open("/dev/full", os.O_WRONLY)):
+        status, _, err = run(*words)
+    assert status == MISUSED
+    assert err == "taskrouter-stub: cannot write the output: No space left on device\n"
+
+
+def test_names_that_the_output_cannot_hold_are_written_as_escapes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("worker", "create", "jörg→")[0] == DONE
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["worker", "list"]) == DONE
+    assert b"j\\xf6rg\\u2192" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("explain", "WT1"), ("export", "-"), ("health",), ("reset",), ("seed", "desk.yaml"), ("worker", "list")],
+    ids=" ".join,
+)
+def test_ctrl_c_ends_a_command_that_waits_for_the_server(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    def interrupted(command: Coroutine[Any, Any, int]) -> int:
+        command.close()
+        raise KeyboardInterrupt
+
+    (tmp_path / "desk.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asyncio.run", interrupted)
+    assert run(*words) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "words", [("task", "create", "-"), ("worker", "create", "omar", "-"), ("import", "-")]
+)
+def test_ctrl_c_ends_a_command_that_reads(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    class Typing(io.BytesIO):
+        def read(self, _: int | None = None) -> bytes:
+            with pytest.raises(RuntimeError):
+                asyncio.get_running_loop()  # which would take the first Ctrl-C, and go on reading
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Typing()))
+    assert run(*words) == (130, "", "")
+
+
+def test_standard_input_that_is_none_or_no_text_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("task", "create", "-") == (
+        MISUSED,
+        "",
+        "taskrouter-stub: there is no standard input to read\n",
+    )
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    assert "it is not UTF-8" in run("task", "create", "-")[2]
+
+
+async def test_server_goes_on_where_nobody_reads_how_to_reach_it(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    file = tmp_path / "desk.env"
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server_stub", "serve", "--port", "0", "--env-file", str(file)),
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    )
+    os.close(theirs)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not file.exists():
+                assert server.returncode is None
+                await asyncio.sleep(0.02)
+            url = re.search(r"TASKROUTER_STUB_URL=(\S+)", file.read_text())
+            assert url is not None
+            assert await asyncio.to_thread(main, ["health", "--url", url[1], "--wait", "10"]) == DONE
+            server.terminate()
+            assert (await server.communicate())[1] == b""
+            assert server.returncode == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()

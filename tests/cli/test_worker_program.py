@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import shlex
@@ -26,7 +27,7 @@ from taskrouter_worker import (
 )
 from taskrouter_worker._cli import listening
 from taskrouter_worker._cli.feed import Lines, in_words
-from taskrouter_worker._cli.leaving import MISUSED, Stop
+from taskrouter_worker._cli.leaving import MISUSED, Stop, tell
 from taskrouter_worker._cli.program import main
 from tests.cli.programs import PATIENCE, ROOT, environment, started
 from tests.sdk.office import Office
@@ -345,3 +346,46 @@ def test_what_is_no_token_is_not_repeated(
     err = capsys.readouterr().err
     assert "secret" not in err
     assert len(err) < 200
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+async def test_bot_whose_lines_cannot_be_written_ends_and_says_so(server: StubServer) -> None:
+    nina = Office(server).hire("nina")
+    words = [sys.executable, "-m", "taskrouter_worker", "listen", "--json"]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123, ASYNC230 - a device, which answers at once
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            cwd=ROOT,
+            env={**os.environ, **environment(server), "TASKROUTER_TOKEN": access_token(server, nina)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, told = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert told == b"taskrouter-worker: cannot write the output: No space left on device\n"
+    assert process.returncode == 1
+
+
+def test_program_without_a_standard_input_asks_for_a_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TASKROUTER_TOKEN", raising=False)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["token", "inspect"]) == MISUSED
+    assert capsys.readouterr().err.startswith("taskrouter-worker: no token: set TASKROUTER_TOKEN")
+
+
+def test_names_that_the_output_cannot_hold_are_written_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.delenv("TASKROUTER_TOKEN", raising=False)
+    assert main(["token", "inspect"]) == MISUSED
+    tell("jörg")
+    assert written.getvalue() == b"j\\xf6rg\n"

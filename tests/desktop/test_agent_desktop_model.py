@@ -308,6 +308,7 @@ class _Service(BaseHTTPRequestHandler):
 
     answers: ClassVar[list[tuple[int, str]]] = []
     authorizations: ClassVar[list[str]] = []
+    pause: ClassVar = threading.Event()
 
     def do_POST(self) -> None:
         self.authorizations.append(self.headers.get("Authorization", ""))
@@ -315,7 +316,11 @@ class _Service(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body.encode())
+        half = len(body) // 2
+        self.wfile.write(body[:half].encode())
+        self.wfile.flush()
+        self.pause.wait(0.05)  # what comes after it is another piece, wherever it is read
+        self.wfile.write(body[half:].encode())
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""

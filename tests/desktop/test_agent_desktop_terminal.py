@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from examples.agent_desktop.login import Login
+from server_stub.faults import RequestFault
 from tests.desktop.centre import PATIENCE, Centre, open_centre
 
 pytestmark = pytest.mark.desktop
@@ -99,3 +100,21 @@ async def test_a_token_that_runs_out_is_asked_for_and_the_session_goes_on(centre
         await pilot.press("enter")
         await until(lambda: not isinstance(application.screen, LoginScreen))
         assert application.desk.view.agent == "Nina"
+
+
+async def test_why_there_is_nobody_to_hand_over_to_is_told(centre: Centre) -> None:
+    from examples.agent_desktop.terminal import Choice, TerminalDesk
+
+    application = TerminalDesk(centre.login())
+    desk = application.desk
+    async with application.run_test() as pilot:
+        await until(lambda: desk.view.agent)
+        centre.task(title="Lost card")
+        await until(lambda: desk.view.offers)
+        await pilot.press("a")
+        await until(lambda: desk.view.works and not desk.view.works[0].busy)
+        centre.call(lambda server: setattr(server.faults, "request", lambda _: RequestFault(status=403)))
+        await pilot.press("t")
+        await until(lambda: isinstance(application.screen, Choice) and application.screen.query("#why"))
+        why = application.screen.query_one("#why")
+        await until(lambda: "Could not look up colleagues and queues" in str(why.render()))

@@ -15,6 +15,7 @@ from server_stub.console import feed as console_feed
 from server_stub.console.access import HEADER
 from server_stub.console.feed import Feed, Feeds
 from server_stub.domain.workspace import Workspace
+from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from tests.server.console_caller import Caller, calling, messages, until
 
@@ -121,6 +122,29 @@ async def test_what_is_deleted_is_told_as_gone(caller: Caller, page: Page) -> No
     server.run(sid, lambda ws: ws.delete_task(task.sid))
     await page.sees("gone", lambda gone: task.sid in gone)
     assert [e for m in page.messages for e in m.get("events", []) if e[2] == "task.deleted"]
+
+
+async def test_task_that_has_ended_is_gone_once_it_is_forgotten(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_feed, "INTERVAL", 0.001)
+    monkeypatch.setattr(console_feed, "SELDOM", 0.001)
+    monkeypatch.setattr(console_feed, "HEARTBEAT", 0.01)
+    server, clock = caller.server, StandingClock(1_000)
+    other = server.add_workspace(friendly_name="Second", clock=clock)
+    early = server.run(other, lambda ws: ws.create_task())
+    server.run(other, lambda ws: ws.update_task(early.sid, assignment_status="canceled", reason="test"))
+    page = Page(server._console.feeds, other)
+    await page.ready()
+    late = server.run(other, lambda ws: ws.create_task())
+    server.run(other, lambda ws: ws.update_task(late.sid, assignment_status="canceled", reason="test"))
+    await page.sees("tasks", lambda t: t[0] == late.sid and t[2] == "canceled")
+    workspace = server.account.workspaces[other]
+    server.advance(other, clock, clock.now() + 3600)
+    assert not workspace.tasks
+    await page.sees("gone", lambda gone: early.sid in gone)
+    await page.sees("gone", lambda gone: late.sid in gone)
+    await page.leave()
 
 
 async def test_many_changes_of_one_object_are_told_together(caller: Caller, page: Page) -> None:

@@ -32,7 +32,7 @@ async def waiting(desk: Desk) -> tuple[Desk, Any, Any]:
 
 async def test_task_that_waits_is_explained_to_people(waiting: tuple[Desk, Any, Any]) -> None:
     desk, nina, task = waiting
-    status, out, err = await finished("explain", task.sid, COLUMNS="160", **credentials(desk))
+    status, out, err = await finished("explain", task.sid, COLUMNS="40", **credentials(desk))
     assert (status, err) == (1, "")
     assert f"{task.sid}  pending" in out
     assert "The task waits in Sample Queue: nobody can be reserved for it now." in out

@@ -2,7 +2,7 @@
 
 import { local, rest } from "./api.js";
 import { attempt, confirm, dialog, notice } from "./dialogs.js";
-import { button, h, setText } from "./dom.js";
+import { button, h, once, setText } from "./dom.js";
 import { store } from "./store.js";
 
 const STEPS = {
@@ -10,22 +10,37 @@ const STEPS = {
   accepted: [["wrapping", "Wrap up", ""], ["completed", "Complete", "primary"]],
   wrapping: [["completed", "Complete", "primary"]],
 };
+const SHOWN = 1000; // milliseconds in which what was done shows on the page
 const DONE = { accepted: "accepted", rejected: "rejected", wrapping: "wrapping up", completed: "completed" };
 
 /** The buttons of a reservation, on behalf of its worker. */
 export function reservationButtons(item, { small = false } = {}) {
   return (STEPS[item.status] ?? []).map(([status, label, look]) =>
-    button(label, (event) => {
+    button(label, once((event) => {
       event.stopPropagation();
       setReservation(item, status);
-    }, { class: `button ${look} ${small ? "small" : ""}`, title: `${label} on behalf of ${item.workerName}` }),
+    }), { class: `button ${look} ${small ? "small" : ""}`, title: `${label} on behalf of ${item.workerName}` }),
   );
 }
 
+const asked = new Map(); // by SID: the status in which something was asked of it
+
+/** Ask once, however often a key is pressed until the answer shows. */
+async function askOnce(item, ask) {
+  if (asked.get(item.sid) === item.status) return null;
+  asked.set(item.sid, item.status);
+  const done = await ask();
+  if (done === null) asked.delete(item.sid);
+  else setTimeout(() => asked.delete(item.sid), SHOWN);
+  return done;
+}
+
 export const setReservation = (item, status) =>
-  attempt(
-    () => rest.post(store.workspace, `Workers/${item.worker}/Reservations/${item.sid}`, { ReservationStatus: status }),
-    `${item.workerName}: ${DONE[status]}`,
+  askOnce(item, () =>
+    attempt(
+      () => rest.post(store.workspace, `Workers/${item.worker}/Reservations/${item.sid}`, { ReservationStatus: status }),
+      `${item.workerName}: ${DONE[status]}`,
+    ),
   );
 
 export async function setActivity(worker, activity) {
@@ -49,9 +64,11 @@ export async function setActivity(worker, activity) {
 
 export async function endTask(task, status) {
   if (status === "canceled" && !(await confirm("Cancel this task?", "It ends for everybody who has it, and does not come back.", "Cancel the task"))) return;
-  await attempt(
-    () => rest.post(store.workspace, `Tasks/${task.sid}`, { AssignmentStatus: status, Reason: "by the console" }),
-    `The task is ${status}`,
+  await askOnce(task, () =>
+    attempt(
+      () => rest.post(store.workspace, `Tasks/${task.sid}`, { AssignmentStatus: status, Reason: "by the console" }),
+      `The task is ${status}`,
+    ),
   );
 }
 
@@ -127,16 +144,20 @@ export function createTask() {
         Priority: priority.value,
         Timeout: timeout.value,
       };
-      sessionStorage.setItem(KEPT, JSON.stringify({ attributes: attributes.text.value, workflow: workflow.value, channel: channel.value, priority: priority.value, timeout: timeout.value }));
+      try {
+        sessionStorage.setItem(KEPT, JSON.stringify({ attributes: attributes.text.value, workflow: workflow.value, channel: channel.value, priority: priority.value, timeout: timeout.value }));
+      } catch {} // too long, or nothing is kept here: the next dialog starts afresh
       send.disabled = true;
-      const times = Math.min(100, Math.max(1, Number(again.value) || 1));
+      const times = Math.min(100, Math.max(1, Math.floor(Number(again.value)) || 1));
+      let done = 0;
       try {
         let made;
-        for (let done = 0; done < times; done += 1) made = await rest.post(store.workspace, "Tasks", fields);
+        for (; done < times; done += 1) made = await rest.post(store.workspace, "Tasks", fields);
         notice(times === 1 ? "The task is created" : `${times} tasks are created`);
         close(made.sid);
       } catch (error) {
-        attributes.say(error.message);
+        attributes.say(done ? `${done} of ${times} tasks are created. ${error.message}` : error.message);
+        again.value = String(times - done);
         send.disabled = false;
       }
     }

@@ -3,7 +3,7 @@
 import { deleteTask, endTask, reservationButtons, setActivity } from "./acts.js";
 import { local, rest } from "./api.js";
 import { copy } from "./dialogs.js";
-import { button, h, setText } from "./dom.js";
+import { button, h, once, setText, ticking } from "./dom.js";
 import { explanation } from "./explanation.js";
 import { attributesLine, clockTime, count, countdown, dateTime, duration, pretty, shortSid } from "./format.js";
 import { isLive, isOpen, store } from "./store.js";
@@ -20,14 +20,6 @@ const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(Boolean).map((
 const section = (title, ...content) => h("section", { class: "part" }, h("h3", { text: title }), content);
 
 const json = (text) => h("pre", { class: "json", tabindex: "0", text: pretty(text) });
-
-/** A text that is written anew every second. */
-const ticking = (make, className = "number") => {
-  const node = h("span", { class: className, text: make() });
-  node.tick = () => setText(node, make());
-  node.dataset.ticks = "";
-  return node;
-};
 
 /** What a panel shows of what happened to something: the latest fifty events. */
 async function history(query) {
@@ -61,8 +53,8 @@ function taskPanel(sid) {
       isOpen(task) && h(
         "div",
         { class: "buttons" },
-        task.status === "assigned" && button("Wrap up", () => endTask(task, "wrapping")),
-        ["assigned", "wrapping"].includes(task.status) && button("Complete", () => endTask(task, "completed"), { class: "button primary" }),
+        task.status === "assigned" && button("Wrap up", once(() => endTask(task, "wrapping"))),
+        ["assigned", "wrapping"].includes(task.status) && button("Complete", once(() => endTask(task, "completed")), { class: "button primary" }),
         ["pending", "reserved"].includes(task.status) && button("Cancel", () => endTask(task, "canceled")),
         button("Delete", () => deleteTask(task)),
       ),
@@ -80,7 +72,7 @@ function taskPanel(sid) {
     ],
     later: [
       ["Attributes", async () => json((await rest.get(store.workspace, `Tasks/${sid}`)).attributes)],
-      ["Why it is where it is", async () => explanation(await local.explain(store.workspace, sid, { Limit: 50 }))],
+      ["Why it is where it is", async () => explanation(await local.explain(store.workspace, sid, { Limit: 50 })), isOpen(task) && ["workers", "reservations", "config"]],
       ["History", () => history({ TaskSid: sid })],
     ],
   };
@@ -93,7 +85,7 @@ function workerPanel(sid) {
   const activity = store.activity(worker.activity);
   const select = h(
     "select",
-    { class: "activity", aria: { label: `Activity of ${worker.name}` }, on: { change: async (event) => { if (!(await setActivity(worker, event.target.value))) event.target.value = worker.activity; } } },
+    { class: "activity", aria: { label: `Activity of ${worker.name}` }, on: { change: async (event) => { if (!(await setActivity(worker, event.target.value))) event.target.value = store.workers.get(sid)?.activity ?? worker.activity; } } },
     [true, false].map((available) => h("optgroup", { label: available ? "Available" : "Unavailable" }, [...store.activities.values()].filter((each) => each.available === available).map((each) => h("option", { value: each.sid, text: each.name, selected: each.sid === worker.activity })))),
   );
   return {
@@ -215,6 +207,23 @@ function linePanel(id) {
 const PANELS = { tasks: taskPanel, workers: workerPanel, reservations: reservationPanel, queues: queuePanel, board: queuePanel, timeline: linePanel };
 const GONE = { tasks: "This task is gone: it was deleted, or it ended and its time here is over.", workers: "This worker is gone.", reservations: "This reservation is not known any more.", queues: "This queue is gone.", timeline: "This line is not kept any more." };
 
+/** Write children anew, but for a list that somebody is choosing from: it must not vanish under their hands. */
+function rewrite(body, children) {
+  const select = document.activeElement?.tagName === "SELECT" && body.contains(document.activeElement) ? document.activeElement : null;
+  const at = select ? children.findIndex((each) => each.querySelector("select")) : -1;
+  const next = children[at]?.querySelector("select");
+  const choices = (list) => JSON.stringify([...list.options].map((each) => [each.value, each.text]));
+  if (!next || select.ariaLabel !== next.ariaLabel || choices(select) !== choices(next)) {
+    body.replaceChildren(...children);
+    return;
+  }
+  const kept = [...body.children].find((each) => each.contains(select));
+  for (const each of [...body.children]) if (each !== kept) each.remove();
+  kept.before(...children.slice(0, at));
+  kept.after(...children.slice(at + 1));
+  if (select.value !== next.value) select.value = next.value;
+}
+
 export class Details {
   constructor({ close }) {
     this.title = h("h2", { class: "cut" });
@@ -242,8 +251,8 @@ export class Details {
     this.update();
   }
 
-  /** Write what changed. Parts that come from requests stay until something about their object changed. */
-  update() {
+  /** Write what changed. Parts that come from requests stay until something changed that they are about. */
+  update(changed) {
     if (!this.sid || !store.config) return;
     const panel = (PANELS[this.kind] ?? (() => null))(this.sid);
     if (!panel) {
@@ -255,13 +264,8 @@ export class Details {
       }
       return;
     }
-    if (panel.key === this.key) return;
-    // A list that somebody is choosing from must not vanish under their hands.
-    if (this.key && this.element.contains(document.activeElement) && document.activeElement.tagName === "SELECT") {
-      this.waiting ??= setTimeout(() => {
-        this.waiting = undefined;
-        this.update();
-      }, 1000);
+    if (panel.key === this.key) {
+      this.refresh(panel.later, changed);
       return;
     }
     this.key = panel.key;
@@ -270,7 +274,7 @@ export class Details {
     this.top.replaceChildren(...panel.top);
     const parts = this.parts ?? new Map(panel.later.map(([name]) => [name, h("div", { class: "later", text: "…" })]));
     const focused = this.element.contains(document.activeElement) ? document.activeElement.textContent : null;
-    this.body.replaceChildren(...panel.body.flat().filter(Boolean), ...panel.later.map(([name]) => section(name, parts.get(name))));
+    rewrite(this.body, [...panel.body.flat().filter(Boolean), ...panel.later.map(([name]) => section(name, parts.get(name)))]);
     if (focused && !this.element.contains(document.activeElement)) this.element.focus();
     this.parts = parts;
     this.fetch(panel.later, parts);
@@ -278,24 +282,39 @@ export class Details {
 
   fetch(later, parts) {
     clearTimeout(this.fetching);
-    const load = async () => {
-      for (const [name, make] of later) {
-        const part = parts.get(name);
-        let content;
-        try {
-          content = await make();
-        } catch (error) {
-          content = h("p", { class: "muted", text: error.message });
-        }
-        if (this.parts !== parts) return;
-        part.replaceChildren(...[content].flat());
-      }
-      this.fetchedAt = performance.now();
-    };
     // At most two rounds of requests a second, however fast the object changes.
     const wait = Math.max(0, 500 - (performance.now() - (this.fetchedAt ?? -1000)));
-    this.fetching = setTimeout(load, this.parts.loaded ? wait : 0);
+    this.fetching = setTimeout(() => this.load(later, parts), this.parts.loaded ? wait : 0);
     parts.loaded = true;
+  }
+
+  async load(later, parts) {
+    for (const [name, make] of later) {
+      const part = parts.get(name);
+      let content;
+      try {
+        content = await make();
+      } catch (error) {
+        content = h("p", { class: "muted", text: error.message });
+      }
+      if (this.parts !== parts) return;
+      const before = [...part.querySelectorAll("details")].map((each) => each.open);
+      part.replaceChildren(...[content].flat());
+      // What somebody has opened or closed stays so.
+      part.querySelectorAll("details").forEach((each, index) => (each.open = before[index] ?? each.open));
+    }
+    this.fetchedAt = performance.now();
+  }
+
+  /** Ask again for parts that are about more than their object, at most once a second. */
+  refresh(later, changed) {
+    const parts = this.parts;
+    const others = later.filter(([, , kinds]) => kinds && changed && kinds.some((kind) => changed.has(kind)));
+    if (!parts || !others.length || this.refreshing) return;
+    this.refreshing = setTimeout(() => {
+      this.refreshing = undefined;
+      if (this.parts === parts) this.load(others, parts);
+    }, 1000);
   }
 
   tick() {

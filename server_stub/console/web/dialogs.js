@@ -2,11 +2,15 @@
 
 import { button, h } from "./dom.js";
 
+const DOUBLE = 500; // milliseconds in which a second click belongs to the first
+
 /** Show a dialog; `build(close)` makes what is in it. Resolves with what `close` was given. */
 export function dialog({ title, wide = false, kind = "" }, build) {
   return new Promise((resolve) => {
     let result = null;
     const before = document.activeElement;
+    const shown = performance.now();
+    let pressed = false; // beside the box: a selection that ends there must not close it
     const close = (value = null) => {
       result = value;
       box.close();
@@ -22,7 +26,8 @@ export function dialog({ title, wide = false, kind = "" }, build) {
             if (before?.isConnected) before.focus();
             resolve(result);
           },
-          click: (event) => event.target === box && close(),
+          pointerdown: (event) => (pressed = event.target === box && performance.now() - shown > DOUBLE),
+          click: (event) => event.target === box && pressed && close(),
         },
       },
       h("div", { class: "dialog-body" }, kind !== "palette" && h("h2", { text: title }), build(close)),

@@ -27,6 +27,17 @@ function append(element, children) {
   }
 }
 
+/** A listener for what a double click does once: its second half is not meant for what is there by then. */
+export const once = (act) => (event) => (event.detail < 2 ? act(event) : undefined);
+
+/** A text that is written anew every second. */
+export function ticking(make, className = "number") {
+  const node = h("span", { class: className, text: make() });
+  node.tick = () => setText(node, make());
+  node.dataset.ticks = "";
+  return node;
+}
+
 /** Set a text, if it is another one. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -1,7 +1,8 @@
 // Why a task is where it is, in the router's own words.
 
-import { h, icon } from "./dom.js";
+import { h, icon, ticking } from "./dom.js";
 import { countdown } from "./format.js";
+import { store } from "./store.js";
 
 const value = (given) => (given === null ? "not there" : JSON.stringify(given));
 
@@ -35,9 +36,10 @@ function workerItem(worker) {
 }
 
 export function explanation(told) {
+  const at = store.now();
   return [
     h("p", { class: "summary", text: told.summary }),
-    told.deadlines.length > 0 && h("ul", { class: "plain deadlines" }, told.deadlines.slice(0, 3).map((each) => h("li", {}, h("span", { class: "number", text: countdown(each.seconds) }), h("span", { text: each.text })))),
+    told.deadlines.length > 0 && h("ul", { class: "plain deadlines" }, told.deadlines.slice(0, 3).map((each) => h("li", {}, ticking(() => countdown(at + each.seconds - store.now())), h("span", { text: each.text })))),
     h("details", { open: told.is_waiting }, h("summary", { text: "Its way through the workflow" }), told.filters.length ? h("ol", { class: "filters" }, told.filters.map(filterItem)) : h("p", { class: "muted", text: "It has no workflow." })),
     h("details", { open: told.is_waiting }, h("summary", { text: `Workers (${told.worker_count})` }), told.workers.length ? h("ul", { class: "plain verdicts" }, told.workers.map(workerItem)) : h("p", { class: "muted", text: "There are no workers." }), told.worker_count > told.workers.length && h("p", { class: "muted", text: `and ${told.worker_count - told.workers.length} more` })),
   ].filter(Boolean);

@@ -4,7 +4,7 @@ import { field, injectFault } from "./acts.js";
 import { local } from "./api.js";
 import { nothing } from "./board.js";
 import { attempt, confirm, notice } from "./dialogs.js";
-import { button, h, setHidden } from "./dom.js";
+import { button, h, once, setHidden } from "./dom.js";
 import { clockTime } from "./format.js";
 import { store } from "./store.js";
 
@@ -64,7 +64,7 @@ export class Faults {
       this.names,
       h("section", { class: "card" }, h("h2", { text: "New rule" }), h("p", { class: "muted", text: "It stands until it is used up or removed, and is for the clients: the console itself is spared." }),
         h("div", { class: "fields" }, field("What happens", this.rule), field("To whom", this.worker), Object.values(this.extra), field("How often", this.times), field("Share, percent", this.share)),
-        h("div", { class: "actions start top" }, button("Add the rule", () => this.add(), { class: "button primary", symbol: "plus" }), this.problem)),
+        h("div", { class: "actions start top" }, button("Add the rule", once(() => this.add()), { class: "button primary", symbol: "plus" }), this.problem)),
       h("section", { class: "card" }, h("h2", { text: "At once" }), h("p", { class: "muted", text: "Done to the connections that are there now." }),
         h("div", { class: "fields" }, field("To whom", this.target)), h("div", { class: "actions start wrap" }, ACTIONS.map(([action, label]) => button(label, () => this.act(action, label))))),
       h("section", { class: "card" }, h("h2", { text: "Rules" }), this.rules),
@@ -143,7 +143,7 @@ export class Faults {
   }
 
   write(rules, log) {
-    const key = JSON.stringify([rules, log.length]);
+    const key = JSON.stringify([rules, log.at(-1)]);
     if (key === this.key) return;
     this.key = key;
     const standing = rules.filter((each) => !each.finished);

@@ -15,6 +15,7 @@ export class Live {
     this.state = "connecting";
     this.messages = 0;
     this.stopped = true;
+    this.rounds = 0; // a run that still waits when the next one starts is not the one that counts
   }
 
   start(workspace) {
@@ -25,7 +26,7 @@ export class Live {
       return;
     }
     this.stopped = false;
-    this.run();
+    this.run(++this.rounds);
   }
 
   stop() {
@@ -38,15 +39,17 @@ export class Live {
     this.stated(state, detail);
   }
 
-  async run() {
+  async run(round) {
     let failures = 0;
-    while (!this.stopped) {
+    const ended = () => this.stopped || round !== this.rounds;
+    while (!ended()) {
       this.again = false;
-      this.abort = new AbortController();
+      const abort = new AbortController();
+      this.abort = abort;
       let watchdog;
       const heard = () => {
         clearTimeout(watchdog);
-        watchdog = setTimeout(() => this.abort.abort(), SILENCE);
+        watchdog = setTimeout(() => abort.abort(), SILENCE);
       };
       this.say(failures ? "reconnecting" : "connecting");
       heard();
@@ -55,8 +58,9 @@ export class Live {
           heard();
           failures = 0;
           this.take(message);
-        }, this.abort.signal);
+        }, abort.signal);
       } catch (error) {
+        if (ended()) return;
         if (error.status === 401 || error.status === 403) {
           this.stopped = true;
           this.say("closed");
@@ -67,7 +71,7 @@ export class Live {
       } finally {
         clearTimeout(watchdog);
       }
-      if (this.stopped) return;
+      if (ended()) return;
       if (this.again) continue;
       this.say("reconnecting", this.detail ?? "");
       this.detail = undefined;

@@ -142,7 +142,7 @@ class Page {
     if (!store.ready) return; // one update when everything is here, rather than one for each piece
     const about = { timeline: ["timeline", "all"], faults: ["workers", "all"], server: ["server", "config", "all"] }[this.view.kind];
     if (!about || about.some((kind) => changed.has(kind))) this.view.update(false, changed);
-    if ([...changed].some((kind) => kind !== "timeline" && kind !== "server")) this.details.update();
+    if ([...changed].some((kind) => kind !== "timeline" && kind !== "server")) this.details.update(changed);
   }
 
   frame(changed) {

@@ -55,12 +55,15 @@ export class Server {
   async load() {
     const workspace = store.workspace;
     if (!workspace) return;
+    if (this.workspace !== workspace) this.snapshots.replaceChildren(); // those of another one
+    this.workspace = workspace;
     let names;
     try {
       names = (await local.get(workspace, "snapshots")).snapshots;
     } catch {
       return; // the next visit tries again
     }
+    if (this.workspace !== workspace) return;
     this.snapshots.replaceChildren(...names.map((name) => h("li", { class: "card-row" }, h("span", { class: "grow cut", text: name, title: name }), button("Go back to it", () => this.restore(name), { class: "button small" }), button("Delete", async () => {
       if (!(await confirm(`Delete the snapshot “${name}”?`, "It cannot be gone back to any more.", "Delete"))) return;
       await attempt(() => local.remove(workspace, `snapshots/${encodeURIComponent(name)}`), "The snapshot is gone");
@@ -68,7 +71,8 @@ export class Server {
     }, { class: "button small" }))));
   }
 
-  update() {
+  update(_, changed) {
+    if (changed?.has("all")) this.load(); // another workspace, or a server that was started anew
     const kind = store.clock?.kind;
     setHidden(this.moves, kind === "machine" || kind === undefined);
     setHidden(this.how, kind !== "machine");

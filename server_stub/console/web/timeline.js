@@ -107,7 +107,8 @@ export class Timeline {
     }
     if (store.skipped) setText(this.note, `${number(store.skipped)} skipped: too many at once`);
     const wanted = this.search.value.trim().toLowerCase();
-    const text = (line) => `${line.type} ${line.worker ?? ""} ${store.workers.get(line.worker)?.name ?? ""} ${line.description ?? ""} ${line.data ?? ""} ${line.resource ?? ""} ${line.task ?? ""}`.toLowerCase();
+    const task = (line) => store.tasks.get(line.task);
+    const text = (line) => `${line.type} ${task(line) ? (task(line).line ??= attributesLine(task(line).attributes)) : ""} ${line.worker ?? ""} ${store.workers.get(line.worker)?.name ?? ""} ${line.description ?? ""} ${line.data ?? ""} ${line.resource ?? ""} ${line.task ?? ""}`.toLowerCase();
     const found = [];
     let [e, f] = [store.events.length - 1, store.frames.length - 1]; // both are in order: the newest are last
     while (e >= 0 || f >= 0) {

@@ -10,6 +10,9 @@ import { isLive, isOpen, store } from "./store.js";
 
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 
+/** What is shown of attributes, made once: it can be found as it is read, and as JSON. */
+const readable = (item) => (item ? `${(item.line ??= attributesLine(item.attributes))} ${item.attributes}` : "");
+
 const cell = (type, tag = "div") => h(tag, { class: `cell ${type}`, role: "gridcell" });
 
 function setPill(node, status) {
@@ -143,7 +146,7 @@ export class Tasks extends ListView {
 
   groups = (task) => (isOpen(task) ? ["open", task.status] : ["ended"]);
 
-  text = (task) => `${task.sid} ${task.attributes} ${store.queueName(task.queue)} ${store.channelName(task.channel)} ${store.held(task.sid).map((each) => each.workerName).join(" ")}`;
+  text = (task) => `${task.sid} ${readable(task)} ${store.queueName(task.queue)} ${store.channelName(task.channel)} ${store.held(task.sid).map((each) => each.workerName).join(" ")}`;
 
   nothing = () =>
     this.filter === "open" || this.filter === "pending"
@@ -201,7 +204,7 @@ export class Workers extends ListView {
     return groups;
   }
 
-  text = (worker) => `${worker.sid} ${worker.name} ${worker.attributes} ${store.activity(worker.activity).name}`;
+  text = (worker) => `${worker.sid} ${worker.name} ${readable(worker)} ${store.activity(worker.activity).name}`;
 
   nothing = () =>
     this.filter === "all"
@@ -252,7 +255,7 @@ export class Reservations extends ListView {
 
   groups = (item) => (isLive(item) ? ["live", item.status] : ["ended"]);
 
-  text = (item) => `${item.sid} ${item.workerName} ${item.worker} ${item.task} ${store.tasks.get(item.task)?.attributes ?? ""} ${store.queueName(item.queue)}`;
+  text = (item) => `${item.sid} ${item.workerName} ${item.worker} ${item.task} ${readable(store.tasks.get(item.task))} ${store.queueName(item.queue)}`;
 
   nothing = () =>
     this.filter === "ended"
