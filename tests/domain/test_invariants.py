@@ -622,6 +622,9 @@ class Machine(Commands):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=examples(60), stateful_step_count=steps(40), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60),
+    stateful_step_count=steps(40),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestInvariants = Machine.TestCase

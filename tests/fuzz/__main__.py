@@ -33,6 +33,7 @@ from .targets import TARGETS
 _LINE: Final = re.compile(r"^#(\d+)\s+(\w+)\s+cov: (\d+) ft: (\d+)")
 _DONE: Final = re.compile(r"^Done (\d+) runs")
 _GRACE: Final = 60  # seconds that a process may need beyond its time
+_DAY: Final = 86_400
 
 
 @dataclass
@@ -148,10 +149,12 @@ def _run(target: Target, directory: Path, arguments: argparse.Namespace) -> Run:
         "len_control": 0,
         "dict": words,
         "artifact_prefix": f"{findings}/",
-        "report_slow_units": 3_600,  # by the clock on the wall; `judge` measures CPU
+        # By the clock on the wall, which goes on while a run is stopped; `judge` measures CPU.
+        "report_slow_units": _DAY,
+        "timeout": _DAY,
     }
-    modules = ",".join([*target.modules, target.parse_module])
-    command = [sys.executable, "-m", "tests.fuzz.guided", target.name, str(findings), modules]
+    packages = ",".join([*target.packages, "tests"])
+    command = [sys.executable, "-m", "tests.fuzz.guided", target.name, str(findings), packages]
     command += [f"-{name}={value}" for name, value in options.items()]
     log = directory / target.name / "log"
     with log.open("w", encoding="utf-8") as output:

@@ -12,8 +12,10 @@ import functools
 import itertools
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -24,9 +26,11 @@ from multidict import CIMultiDict, MultiDict
 
 from server_stub.bridge_routes import arguments, find
 from server_stub.chronicle import Chronicle
-from server_stub.domain.memento import dump
+from server_stub.domain.history import PastEvent
+from server_stub.domain.memento import dump, restore
 from server_stub.domain.model import Limits
 from server_stub.domain.records import WorkspaceDocument
+from server_stub.domain.statistics import Fact
 from server_stub.domain.workspace import Workspace
 from server_stub.event_bridge import EventBridge, _decode
 from server_stub.faults import Faults
@@ -39,7 +43,7 @@ from server_stub.tokens import Credentials, TokenRefused, Tokens
 from taskrouter_worker.clock import ManualClock
 from tests.domain.desk import ACCOUNT, WORKSPACE
 
-from .documents import office
+from .offices import OFFICES, office
 from .target import Broken
 
 __all__ = [
@@ -171,6 +175,7 @@ class _Gone:
         self.query = MultiDict(parse_qsl(parts.query, keep_blank_values=True))
         self.content_type = headers.get("Content-Type", "application/octet-stream")
         self.content_length = len(body)
+        self.content = SimpleNamespace(is_eof=lambda: True)
         self.app: dict[object, object] = {}
         self.transport = None
         self._body = body
@@ -193,21 +198,41 @@ class _NoGate:
         return lambda: None
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a house is made of: its workspace, its records, and the time there."""
+
+    document: WorkspaceDocument
+    events: tuple[PastEvent, ...]
+    facts: tuple[Fact, ...]
+    at: float
+
+
+@functools.cache
+def _plan(sid: str) -> _Plan:
+    desk, chronicle = OFFICES[sid](sid), Chronicle(Limits())
+    chronicle.keep_new()
+    for told in (desk.created, *desk.commands):
+        chronicle.publish(desk.ws, told)
+    events, facts = chronicle.take_new(sid)
+    return _Plan(dump(desk.ws), tuple(events), tuple(facts), desk.time)
+
+
 class _House:
     """The doors of a server that serves one workspace."""
 
-    def __init__(self) -> None:
-        desk = office()
-        self.desk = desk
+    def __init__(self, sid: str) -> None:
+        plan = _plan(sid)
         numbers = itertools.count(1)
-        self.account = Account(
-            sid=ACCOUNT,
-            now=lambda: desk.time,
-            sids=lambda prefix: f"{prefix}{next(numbers):030x}ff",
-            limits=Limits(),
-        )
-        self.account.workspaces[WORKSPACE] = desk.ws
+
+        def sids(prefix: str) -> str:
+            return f"{prefix}{next(numbers):030x}ff"
+
+        self.account = Account(sid=ACCOUNT, now=lambda: plan.at, sids=sids, limits=Limits())
+        workspace = restore(plan.document, now=lambda: plan.at, sids=sids, limits=Limits())
+        self.account.workspaces[sid] = workspace
         self.chronicle = Chronicle(Limits())
+        self.chronicle.resume(workspace, plan.events, plan.facts)
         self.runtime = Runtime(self.account, publish=self.chronicle.publish, deleted=self.chronicle.forget)
         rate = RateLimit(0)
         self.rest = Rest(
@@ -223,7 +248,7 @@ class _House:
             rate=rate,
             max_body=1 << 18,
         )
-        self.before = self.state()
+        self.before = {sid: plan.document}
 
     def state(self) -> dict[str, WorkspaceDocument]:
         """Everything."""
@@ -231,43 +256,37 @@ class _House:
 
 
 class _Street:
-    """A house, and another one where a request has changed it."""
+    """A house for each office, and another one where a request has changed it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._house: _House | None = None
+        self._houses: dict[str, _House] = {}
         self._defects = _Defects()
 
     def close(self) -> None:
         """End its event loop."""
-        if self._house is not None:
-            self._house.runtime.close()
+        for house in self._houses.values():
+            house.runtime.close()
         self._loop.close()
 
-    def ask(self, door: Callable[[_House], Awaitable[Any]], *, reads: bool) -> str:
-        """What became of a request: the status of its answer."""
-        if self._house is None:
-            self._house = self._loop.run_until_complete(_made())
-        house = self._house
-        try:
-            with self._defects.listening():
-                response = self._loop.run_until_complete(door(house))
-        except Exception:
-            self._house = None
-            raise
+    def ask(self, door: Callable[[_House], Awaitable[Any]], *, reads: bool, sid: str = WORKSPACE) -> str:
+        """What became of a request to the office of that SID: the status of its answer."""
+        house = self._houses.pop(sid, None) or self._loop.run_until_complete(_made(sid))
+        with self._defects.listening():
+            response = self._loop.run_until_complete(door(house))
         status = int(response.status)
         if self._defects.told:
-            self._house = None
             told = "\n".join(self._defects.told)
             self._defects.told.clear()
             raise Broken(f"status {status}, and a defect: {told}")
         if house.state() != house.before:
-            self._house = None
             house.runtime.close()
             if status >= 400:
                 raise Broken(f"a request that was refused with status {status} changed the workspace")
             if reads:
                 raise Broken("a request that reads changed the workspace")
+        else:
+            self._houses[sid] = house
         if status >= 400:
             text = json.loads(response.body)
             if not isinstance(text["message"], str) or text["status"] != status:
@@ -275,8 +294,8 @@ class _Street:
         return str(status)
 
 
-async def _made() -> _House:
-    return _House()
+async def _made(sid: str) -> _House:
+    return _House(sid)
 
 
 _streets: list[_Street] = []
@@ -324,8 +343,14 @@ _AUTHORIZATION: Final = "Basic " + base64.b64encode(
 ).decode("ascii")
 
 
+_WORKSPACE: Final = "|".join(OFFICES)
+
+
 def rest_requests(data: bytes) -> str:
-    """A REST request: its first line is method and path, the rest is the form."""
+    """A REST request: its first line is method, path and If-Match, the rest is the form.
+
+    It is sent to the office whose workspace it names.
+    """
     head, _, body = data.partition(b"\n")
     method, _, path = head.decode("latin-1").partition(" ")
     headers = {"Authorization": _AUTHORIZATION}
@@ -339,7 +364,9 @@ def rest_requests(data: bytes) -> str:
         request: Any = _Gone(method, path, headers, body)  # Any: what the door needs of a request
     except ValueError:
         return "no address"
-    return _street().ask(lambda house: house.rest.handle(request), reads=method == "GET")
+    asked = re.search(_WORKSPACE, path)
+    sid = asked[0] if asked else WORKSPACE
+    return _street().ask(lambda house: house.rest.handle(request), reads=method == "GET", sid=sid)
 
 
 @functools.cache

@@ -1,9 +1,9 @@
 """One long run of a target, guided by coverage: atheris (libFuzzer) in a process of its own.
 
-Counted as coverage: the branches of the target's modules and of the targets themselves, and each kind
+Counted as coverage: the branches of the target's packages and of the targets themselves, and each kind
 of outcome, since parts of the parsers are not Python and have no branches that could be seen.
 
-    python -m tests.fuzz.guided TARGET FINDINGS MODULES [libFuzzer's options] CORPUS
+    python -m tests.fuzz.guided TARGET FINDINGS PACKAGES [libFuzzer's options] CORPUS
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from .mutation import mutated
+from .mutation import mutated_text
 from .target import SECONDS, judge
 
 KIND: Final = "a new kind of outcome"
@@ -38,7 +38,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with atheris.instrument_imports(include=sys.argv[3].split(",")):
-        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - its modules are counted
+        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - its packages are counted
     target = TARGETS[name]
     seeds = target.seeds()
     for _ in range(KINDS):
@@ -63,8 +63,8 @@ def main() -> None:
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         dice = random.Random(seed)
-        if dice.random() < (0.7 if target.is_json else 0.3):
-            return mutated(data, dice, target.words, seeds)[:max_size]
+        if dice.random() < (0.3 if target.change is mutated_text else 0.7):
+            return target.change(data, dice, target.words, seeds)[:max_size]
         return bytes(atheris.Mutate(data, max_size))
 
     atheris.Setup([name, *sys.argv[4:]], one, custom_mutator=mutate)
@@ -73,7 +73,9 @@ def main() -> None:
 
 def words_file(words: tuple[str, ...]) -> str:
     """A dictionary as libFuzzer reads it."""
-    return "".join(f"{json.dumps(word)}\n" for word in words if word.isascii() and word.isprintable())
+    return "".join(
+        f"{json.dumps(word)}\n" for word in words if word and word.isascii() and word.isprintable()
+    )
 
 
 if __name__ == "__main__":

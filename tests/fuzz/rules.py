@@ -17,7 +17,16 @@ from server_stub.rest_operations import OPERATIONS
 
 from .target import Broken
 
-__all__ = ["callback_answers", "expressions", "faults", "forms", "instructions", "json_object", "workflows"]
+__all__ = [
+    "VALUES",
+    "callback_answers",
+    "expressions",
+    "faults",
+    "forms",
+    "instructions",
+    "json_object",
+    "workflows",
+]
 
 VALUES: Final[dict[str, Any]] = {  # Any: JSON
     "n": 5,

@@ -15,8 +15,8 @@ from server_stub.rest_operations import OPERATIONS
 from taskrouter_worker.events import _PAYLOADS
 from taskrouter_worker.recording import Recorder
 
-from .documents import office, state_seeds
 from .doors import CREDENTIALS, NOW, claims_token, office_sids
+from .offices import OFFICES
 
 __all__ = ["ROOT", "payload"]
 
@@ -166,6 +166,29 @@ def expressions() -> list[bytes]:
         "((((n < 1.0)))) OR TRUE",
         "tags HAS worker.n AND 5 IN nums",
         "a-b == 1",
+        *(
+            "'a' IN tags",
+            "s IN ['5']",
+            "n IN []",
+            "n NOT IN [1]",
+            "s NOT IN tags",
+            "s CONTAINS '5'",
+            "z == null",
+        ),
+        *("tags == tags", "o == o", "o HAS 1", "n != 5", "NOT b", "b", "z", "s AND n", "z OR n", "1.5 == f"),
+        *(
+            "f > 0.1",
+            "s >= '4'",
+            "s <= '6'",
+            "s < 5",
+            "n < s",
+            "b == TRUE",
+            "b == 1",
+            "l[0].k == 1",
+            "l[9] == 1",
+        ),
+        *("o[0] == 1", "n.x == 1", "s CONTAINS n", "n CONTAINS '5'", "z != null", "TRUE", "null", "5 = 5.0"),
+        *("n IN [1, x]", "n == 1 " + "x" * 60, "NOT " * 60 + "b"),
         "'open",
         "n == " + "9" * 30,
         "n == " + "9" * 350 + ".5",
@@ -200,7 +223,17 @@ def workflows() -> list[bytes]:
         }
     }
     small = {"task_routing": {"filters": [], "default_filter": {"task_queue_sid": queue}}}
-    return [_json(full), _json(small), b"{}", b"worker.n DESC, worker.o.x asc", b"task.n", b"worker.l[0]"]
+    both = {"queue": queue, "known_worker_sid": "task.a", "known_worker_friendly_name": "task.b"}
+    found = [_json(one) for one in (full, small, {}, {"task_routing": {"filters": [{"targets": [both]}]}})]
+    return [
+        *found,
+        b"worker.n DESC, worker.o.x asc",
+        b"task.n",
+        b"worker.l[0]",
+        b"worker.n x",
+        b"",
+        b"worker.",
+    ]
 
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -318,38 +351,6 @@ def forms() -> list[bytes]:
         *found[:3],
         b'/Workspaces W/"1"\n%ff=%zz',
     ]
-
-
-def rest_requests() -> list[bytes]:
-    """A request for each operation."""
-    sids = office_sids()
-    found: list[bytes] = []
-    for operation in OPERATIONS:
-        path = operation.path
-        for name, sid in sids.items():
-            path = path.replace(f"{{{name}}}", sid)
-        head = f"{operation.method} /v1/Workspaces/{path.strip('/')}".rstrip("/").encode()
-        form = (
-            {} if operation.method != "POST" else {n: v for n, v in _FORM.items() if n in _names(operation)}
-        )
-        for name in _names(operation):
-            if name.endswith("Sid") and (kind := _sid_for(name)) in sids:
-                form[name] = sids[kind]
-        found.append(head + b"\n" + (_quoted(form) if operation.method == "POST" else b""))
-        if operation.method == "GET" and operation.params:
-            found.append(head + b"?PageSize=1&Minutes=5&Ordering=DateCreated%3Adesc&StartDate=2025-01-01\n")
-    transfer = _quoted({"Instruction": "conference", "To": "client:a", "From": "x"})
-    reservation = f"POST /v1/Workspaces/{sids['workspace']}/Tasks/{sids['task']}/Reservations/"
-    return [*found, f"{reservation}{sids['reservation']}\n".encode() + transfer]
-
-
-def _names(operation: Any) -> list[str]:
-    return [param.name for param in operation.params]
-
-
-def _sid_for(name: str) -> str:
-    words = {"TaskQueueSid": "task_queue", "WorkflowSid": "workflow", "TaskChannel": "task_channel"}
-    return words.get(name, "activity" if "Activity" in name else name.removesuffix("Sid").lower())
 
 
 def bridge_requests() -> list[bytes]:
@@ -485,30 +486,6 @@ def seed_json() -> list[bytes]:
     ]
 
 
-def seed_documents() -> list[bytes]:
-    """Seeds; small ones, as each input is built to whole workspaces."""
-    small = {
-        "workspaces": [
-            {
-                "friendly_name": "a",
-                "template": "FIFO",
-                "default_activity": "Offline",
-                "activities": [{"friendly_name": "Lunch", "available": False, "sid": "WA" + "0" * 32}],
-                "queues": [{"friendly_name": "q", "target_workers": "x HAS 'y'", "task_order": "LIFO"}],
-                "workers": [{"friendly_name": "n", "attributes": "{}", "channels": {"chat": 2}}],
-                "workflows": [
-                    {
-                        "friendly_name": "w",
-                        "configuration": {"task_routing": {"filters": [], "default_filter": {"queue": "q"}}},
-                    }
-                ],
-                "tasks": [{"workflow": "w", "attributes": {"a": 1}, "virtual_start_time": "2020-01-01"}],
-            }
-        ]
-    }
-    return [_json(small), _json({"workspaces": []}), b"{}"]
-
-
 def recordings() -> list[bytes]:
     """A recording of each kind of line."""
     lines: list[str] = []
@@ -537,9 +514,6 @@ def recorder() -> list[bytes]:
 
 def stored_records() -> list[bytes]:
     """A row of each kind."""
-    document = dump(office().ws)
-    kinds = {type(record): record for record in document.records}
+    records = [record for sid, made in OFFICES.items() for record in dump(made(sid).ws).records]
+    kinds = {type(record): record for record in reversed(records)}
     return [msgspec.json.encode(record) for record in kinds.values()]
-
-
-STATE: Final = state_seeds

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-__all__ = ["SECONDS", "Broken", "Target", "judge", "kind_of"]
+from .mutation import mutated
+
+__all__ = ["SECONDS", "Broken", "Change", "Target", "judge", "kind_of"]
+
+Change: TypeAlias = Callable[[bytes, random.Random, Sequence[str], Sequence[bytes]], bytes]
+"""Makes another input of one, with words that may be put in and inputs to take parts from."""
 
 SECONDS: Final = 0.05
 """How much CPU one input may cost."""
@@ -36,8 +41,9 @@ class Target:
             exception is a finding.
         seeds: inputs to begin with.
         words: that mutations put in.
-        modules: whose branches count as coverage, beside the targets themselves.
-        is_json: whether inputs are mutated as JSON, too.
+        packages: whose branches count as coverage, beside those of the tests. Whole ones: atheris knows
+            no smaller parts, and a parser's rules are where its values end up, too.
+        change: how inputs are mutated, beside libFuzzer's own ways.
         max_length: longest generated input, in bytes.
     """
 
@@ -45,16 +51,10 @@ class Target:
     parse: Callable[[bytes], str]
     refusals: tuple[type[Exception], ...]
     seeds: Callable[[], list[bytes]]
-    modules: tuple[str, ...]
+    packages: tuple[str, ...]
     words: tuple[str, ...] = ()
-    is_json: bool = True
+    change: Change = mutated
     max_length: int = 4_096
-
-    @property
-    def parse_module(self) -> str:
-        """The module that holds the target's function."""
-        function = self.parse.func if isinstance(self.parse, functools.partial) else self.parse
-        return str(function.__module__)
 
 
 def kind_of(error: Exception) -> str:

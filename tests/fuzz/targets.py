@@ -17,7 +17,8 @@ from server_stub.tokens import TokenRefused
 from taskrouter_worker.errors import InvalidMessageError, RequestError
 from taskrouter_worker.events import _PAYLOADS
 
-from . import documents, doors, rules, sdk, seeds
+from . import document_seeds, documents, doors, request_seeds, rules, sdk, seeds, state_seeds
+from .mutation import mutated_request, mutated_text
 from .target import Target
 
 __all__ = ["TARGETS"]
@@ -36,6 +37,7 @@ _CLAIMS: Final = (
     *("account_sid", "**", "*", "http://[", "GET", "POST"),
 )
 _SERVER: Final = ("server_stub",)
+_SDK: Final = ("taskrouter_worker",)
 
 _ALL: Final = (
     Target(
@@ -43,7 +45,7 @@ _ALL: Final = (
         parse=sdk.frames,
         refusals=(InvalidMessageError,),
         seeds=seeds.frames,
-        modules=("taskrouter_worker.events",),
+        packages=_SDK,
         words=(*_EVENTS, *_JSON, "event_type", "payload", "task"),
     ),
     Target(
@@ -51,7 +53,7 @@ _ALL: Final = (
         parse=sdk.answers,
         refusals=(RequestError,),
         seeds=seeds.answers,
-        modules=("taskrouter_worker._transport", "taskrouter_worker._snapshot", "email"),
+        packages=("taskrouter_worker", "email"),
         words=(*_JSON, "payload", "contents", "code", "message", "GMT", "+9999", "Feb", "29"),
     ),
     Target(
@@ -59,16 +61,16 @@ _ALL: Final = (
         parse=sdk.sdk_tokens,
         refusals=(ValueError,),
         seeds=seeds.sdk_tokens,
-        modules=("taskrouter_worker._token", "taskrouter_worker.recording"),
+        packages=_SDK,
         words=("e30", ".", "=", "bnVsbA", "W10"),
-        is_json=False,
+        change=mutated_text,
     ),
     Target(
         name="server-tokens",
         parse=doors.server_tokens,
         refusals=(TokenRefused,),
         seeds=seeds.server_tokens,
-        modules=("server_stub.tokens",),
+        packages=_SERVER,
         words=_CLAIMS,
     ),
     Target(
@@ -76,7 +78,7 @@ _ALL: Final = (
         parse=doors.envelopes,
         refusals=(ApiError,),
         seeds=seeds.bridge_requests,
-        modules=("server_stub.event_bridge", "server_stub.bridge_routes"),
+        packages=_SERVER,
         words=(*_JSON, "url", "method", "params", "token", "/", "GET", "POST", "Active", "PageSize"),
     ),
     Target(
@@ -84,7 +86,7 @@ _ALL: Final = (
         parse=rules.forms,
         refusals=(ApiError,),
         seeds=seeds.forms,
-        modules=("server_stub.parameters", "server_stub.rest", "server_stub.replies"),
+        packages=_SERVER,
         words=(
             *_PARAMETERS,
             "&",
@@ -98,23 +100,23 @@ _ALL: Final = (
             "2025-03-01T09:15:30Z",
             "http://[",
         ),
-        is_json=False,
+        change=mutated_text,
     ),
     Target(
         name="expressions",
         parse=rules.expressions,
         refusals=(ExpressionError,),
         seeds=seeds.expressions,
-        modules=("server_stub.domain.expression",),
+        packages=_SERVER,
         words=_LANGUAGE,
-        is_json=False,
+        change=mutated_text,
     ),
     Target(
         name="workflows",
         parse=rules.workflows,
         refusals=(InvalidArgument,),
         seeds=seeds.workflows,
-        modules=("server_stub.domain.workflow", "server_stub.domain.expression"),
+        packages=_SERVER,
         words=(
             *_LANGUAGE,
             *_JSON,
@@ -131,7 +133,7 @@ _ALL: Final = (
         parse=rules.instructions,
         refusals=(InvalidArgument,),
         seeds=seeds.instructions,
-        modules=("server_stub.domain.instruction_options", "server_stub.domain.arguments"),
+        packages=_SERVER,
         words=(*PARAMETERS, "client:a", "sip:a", "+15005550006", "http://[", "true", "record-from-start"),
     ),
     Target(
@@ -139,11 +141,7 @@ _ALL: Final = (
         parse=rules.callback_answers,
         refusals=(_Unusable, InvalidArgument),
         seeds=seeds.callback_answers,
-        modules=(
-            "server_stub.callbacks",
-            "server_stub.domain.instruction_options",
-            "server_stub.domain.arguments",
-        ),
+        packages=_SERVER,
         words=(
             "instruction",
             "accept",
@@ -162,7 +160,7 @@ _ALL: Final = (
         parse=documents.seed_text("json"),
         refusals=(SeedError,),
         seeds=seeds.seed_json,
-        modules=("server_stub.seeding",),
+        packages=_SERVER,
         words=_JSON,
         max_length=1_024,
     ),
@@ -171,7 +169,7 @@ _ALL: Final = (
         parse=documents.seed_text("toml"),
         refusals=(SeedError,),
         seeds=seeds.seed_toml,
-        modules=("server_stub.seeding",),
+        packages=_SERVER,
         words=(
             "[[",
             "]]",
@@ -189,7 +187,7 @@ _ALL: Final = (
             "{",
             "}",
         ),
-        is_json=False,
+        change=mutated_text,
         max_length=1_024,
     ),
     Target(
@@ -197,7 +195,7 @@ _ALL: Final = (
         parse=documents.seed_text("yaml"),
         refusals=(SeedError,),
         seeds=seeds.seed_yaml,
-        modules=("server_stub.seeding",),
+        packages=_SERVER,
         words=(
             "- ",
             ": ",
@@ -216,35 +214,24 @@ _ALL: Final = (
             "#",
             "~",
         ),
-        is_json=False,
+        change=mutated_text,
         max_length=512,
     ),
     Target(
         name="seed-documents",
         parse=documents.seed_documents,
         refusals=(SeedError,),
-        seeds=seeds.seed_documents,
-        modules=("server_stub.seeding",),
-        words=(
-            "workspaces",
-            "friendly_name",
-            "attributes",
-            "queue",
-            "FIFO",
-            "LIFO",
-            "1==1",
-            "Offline",
-            "sid",
-            "chat",
-        ),
-        max_length=2_048,
+        seeds=document_seeds.seed_documents,
+        packages=_SERVER,
+        words=document_seeds.SEED_WORDS,
+        max_length=2_560,
     ),
     Target(
         name="recordings",
         parse=sdk.recordings,
         refusals=(ValueError,),
         seeds=seeds.recordings,
-        modules=("taskrouter_worker.recording", "server_stub.replay.script"),
+        packages=("taskrouter_worker", "server_stub"),
         words=(
             *_JSON,
             "type",
@@ -263,16 +250,16 @@ _ALL: Final = (
         parse=sdk.recorder,
         refusals=(),
         seeds=seeds.recorder,
-        modules=("taskrouter_worker.recording", "taskrouter_worker._redaction"),
+        packages=_SDK,
         words=(*_JSON, *_EVENTS, "TOKEN", "payload", "event_type", "init", "channel_id"),
     ),
     Target(
         name="state",
         parse=documents.state,
         refusals=(InvalidArgument, DamagedDocument),
-        seeds=seeds.STATE,
-        modules=("server_stub.domain.memento", "server_stub.domain.records", "server_stub.state.documents"),
-        words=("gone", "sid", "pending", "accepted", "wrapping", "completed", "null"),
+        seeds=state_seeds.state_seeds,
+        packages=_SERVER,
+        words=state_seeds.STATE_WORDS,
         max_length=32_768,
     ),
     Target(
@@ -280,7 +267,7 @@ _ALL: Final = (
         parse=documents.stored_records,
         refusals=(DamagedDocument,),
         seeds=seeds.stored_records,
-        modules=("server_stub.domain.records",),
+        packages=_SERVER,
         words=("gone", "sid", "kind", "type", "null"),
     ),
     Target(
@@ -288,7 +275,7 @@ _ALL: Final = (
         parse=rules.faults,
         refusals=(ValueError,),
         seeds=seeds.faults,
-        modules=("server_stub.faults.rules",),
+        packages=_SERVER,
         words=(
             "fault",
             "action",
@@ -308,10 +295,10 @@ _ALL: Final = (
         name="rest-requests",
         parse=doors.rest_requests,
         refusals=(DomainError,),
-        seeds=seeds.rest_requests,
-        modules=_SERVER,
-        words=(*_PARAMETERS, "&", "=", "%", "/", "?"),
-        is_json=False,
+        seeds=request_seeds.rest_requests,
+        packages=_SERVER,
+        words=request_seeds.REQUEST_WORDS,
+        change=mutated_request,
         max_length=2_048,
     ),
     Target(
@@ -319,7 +306,7 @@ _ALL: Final = (
         parse=doors.bridge_requests,
         refusals=(),
         seeds=seeds.bridge_requests,
-        modules=_SERVER,
+        packages=_SERVER,
         words=(*_JSON, *PARAMETERS, "TOKEN0", "TOKEN1", "TOKEN2", "GET", "POST"),
         max_length=2_048,
     ),

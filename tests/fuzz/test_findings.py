@@ -17,11 +17,13 @@ from server_stub.domain.records import decode as decode_document
 from server_stub.domain.workflow import parse_configuration
 from server_stub.faults import FaultRecord, FaultRule
 from server_stub.seeding import SeedError, read_source
+from server_stub.seeding.source import source_of
+from server_stub.seeding.trial import try_out
 from taskrouter_worker._transport import _retry_after
 from taskrouter_worker.errors import InvalidMessageError
 from taskrouter_worker.events import decode
 from taskrouter_worker.recording import Frame, Recorder, RecordingError, read_recording
-from tests.fuzz.documents import office
+from tests.fuzz.offices import office
 
 HUGE = 10**400
 """JSON allows integers that no float holds."""
@@ -41,6 +43,14 @@ def test_yaml_that_nests_too_deeply_is_refused_at_once(piece: str) -> None:
     assert (
         time.thread_time() - started < 1
     )  # it took as many seconds as it had thousands of brackets, squared
+
+
+@pytest.mark.parametrize("word", [None, 5, "\ud800"])
+def test_seed_whose_events_filter_holds_what_is_no_text_is_refused_with_its_place(word: Any) -> None:
+    document = {"workspaces": [{"friendly_name": "a", "events_filter": ["task.created", word]}]}
+    with pytest.raises(SeedError, match=r"^seed: workspaces\[0\]\.events_filter\[1\]: ") as refused:
+        try_out(source_of(document), limits=Limits())
+    assert len(refused.value.problems) == 1
 
 
 @pytest.mark.parametrize("seconds", [HUGE, -HUGE])
@@ -187,6 +197,14 @@ def test_state_in_which_two_have_the_same_number_is_refused(kind: str) -> None:
 def test_state_with_a_number_that_was_never_given_is_refused(number: int) -> None:
     damaged = _damaged(lambda records: _of(records, "task").update(number=number))
     with pytest.raises(DamagedDocument, match="not given yet"):
+        _put_back(damaged)
+
+
+def test_state_in_which_open_work_has_a_deadline_without_a_step_is_refused() -> None:
+    damaged = _damaged(
+        lambda records: _of(records, "task").update(status="pending", step=None, step_deadline=1_000_060.0)
+    )
+    with pytest.raises(DamagedDocument, match="deadline that its step does not have"):
         _put_back(damaged)
 
 
