@@ -83,6 +83,9 @@ class Model:
         self.channels: dict[str, Channel] = {}
         self.reservations: dict[str, Reservation] = {}
         self._tasks = Tasks(now)
+        self._unfinished: dict[
+            str, Task
+        ] = {}  # of ended reservations, by their SID: a transfer's end is untold
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._doubted: set[str] = set()  # those of them that the service may have taken back
         self._told: WorkerFields | None = None  # the worker as the application was last told
@@ -151,6 +154,7 @@ class Model:
         notes = self._take_worker(snapshot.worker, first=first)
         self._replace_activities(snapshot.activities)
         notes += self._replace_channels(snapshot.channels)
+        unfinished = list(self._unfinished)
         active = {fields.sid: fields for fields in snapshot.reservations}
         for sid, reservation in list(self.reservations.items()):
             # One that was told of meanwhile, by another connection, is newer than the snapshot.
@@ -165,10 +169,11 @@ class Model:
             if known is not None:
                 # What began after the list was made must not be replaced by what the list shows.
                 known._merge(msgspec.structs.replace(fields, active_outgoing_task_transfer=UNSET))
-                transfers = self._ended_transfers(known, snapshot, shown=fields)
+                transfers = self._ended_transfers(known.task, snapshot, shown=fields)
                 notes += self._catch_up(known, transfers=transfers + self._shown_transfer(known, fields))
             elif fields.sid not in self._ended or self._lives_again(fields.sid, snapshot):
                 new.append(self._insert(fields, floor=True))
+        notes += self._catch_up_transfers(unfinished, snapshot)
         for reservation in new:
             # A reservation that was accepted before this program started is no news to anybody who
             # handles offers: it is simply there. In a gap it is: the application has never seen it.
@@ -234,7 +239,7 @@ class Model:
                 # The list did not show it, and it lives: the list was taken at another moment.
                 return self._catch_up(reservation)
         status = reservation.status if reservation.status in RESERVATION_ENDED else "unknown"
-        return self._catch_up(reservation, status, self._ended_transfers(reservation, snapshot))
+        return self._catch_up(reservation, status, self._ended_transfers(reservation.task, snapshot))
 
     def _catch_up(
         self, reservation: Reservation, status: str | None = None, transfers: Iterable[Notification] = ()
@@ -245,19 +250,24 @@ class Model:
             self._retire(reservation)
         return notes
 
+    def _catch_up_transfers(self, unfinished: list[str], snapshot: Snapshot) -> list[Notification]:
+        """The transfers of reservations that ended before, while the transfers' own ends never came."""
+        found = [task for sid in unfinished if (task := self._unfinished.pop(sid, None)) is not None]
+        return [note for task in found for note in self._ended_transfers(task, snapshot)]
+
     def _ended_transfers(
-        self, reservation: Reservation, snapshot: Snapshot, shown: ReservationFields | None = None
+        self, task: Task, snapshot: Snapshot, shown: ReservationFields | None = None
     ) -> list[Notification]:
         """The ends of outgoing transfers that a snapshot does not show any more.
 
         Args:
-            reservation: theirs.
+            task: theirs.
             snapshot: where it was looked for.
-            shown: the reservation there; None if it ended, and its transfers with it.
+            shown: its reservation there; None if that ended, and its transfers with it.
         """
         active = None if shown is None else shown.active_outgoing_task_transfer
         notes: list[Notification] = []
-        for transfer in reservation.task.transfers._open():
+        for transfer in task.transfers._open():
             pushed = snapshot.pushed_ends.get(transfer.sid)
             if shown is None:
                 if pushed is not None:
@@ -268,7 +278,7 @@ class Model:
                 or pushed is not None  # told as it came
             ):
                 continue
-            notes += self._announced(reservation.task, transfer, "resync")
+            notes += self._announced(task, transfer, "resync")
             notes += self._transfer_ended(transfer, None, "resync")
         return notes
 
@@ -394,7 +404,7 @@ class Model:
     def _transfer_event(self, fields: TransferFields, event_type: str) -> list[Notification]:
         sid = fields.initiating_reservation_sid
         reservation = self.reservations.get(sid)
-        task = self._tasks.ended(sid) if reservation is None else reservation.task
+        task = reservation.task if reservation is not None else self._ended_task(sid)
         if task is None:
             return []
         if fields.sid in self._ended:
@@ -406,9 +416,14 @@ class Model:
         notes = self._announced(task, transfer, "resync")  # if its start never came
         if event_type != EventType.TASK_TRANSFER_ATTEMPT_FAILED:
             notes += self._transfer_ended(transfer, TRANSFER_ENDS[event_type], "event")
+            if not task.transfers._open():
+                self._unfinished.pop(sid, None)
         elif transfer._attempt_failed(fields):
             notes.append(Notification(transfer, "attemptFailed", (transfer,)))
         return notes
+
+    def _ended_task(self, reservation_sid: str) -> Task | None:
+        return self._tasks.ended(reservation_sid) or self._unfinished.get(reservation_sid)
 
     def _announced(self, task: Task, transfer: OutgoingTransfer, origin: Origin) -> list[Notification]:
         if not transfer._announce():
@@ -461,7 +476,10 @@ class Model:
     def _retire(self, reservation: Reservation) -> None:
         if self.reservations.pop(reservation.sid, None) is None:
             return
-        self._tasks.end(reservation.task)
+        task = reservation.task
+        self._tasks.end(task)
+        if task.transfers.outgoing is not None and task.transfers._open():
+            self._unfinished[reservation.sid] = task
         self._remember_end(reservation.sid)
 
     def doubt_ends(self) -> None:
@@ -478,6 +496,7 @@ class Model:
         self._doubted.discard(sid)
         del self._ended[sid]
         self._tasks.forget(sid)
+        self._unfinished.pop(sid, None)
         return True
 
     def _remember_end(self, key: str) -> None:

@@ -39,6 +39,7 @@ MAPS: Final = (
     "_ended",
     "_doubted",
     "_told_at",
+    "_unfinished",
 )
 
 

@@ -767,6 +767,35 @@ def test_the_transfer_of_a_reservation_that_ended_in_the_gap_ends_before_it(acce
     assert accepted.apply(late) == []
 
 
+def test_the_transfer_of_a_reservation_whose_end_an_answer_showed_while_a_list_did_not(
+    accepted: Bench,
+) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    before = accepted.snapshot()
+    before.transfers_before = accepted.model.open_transfers()
+    late = world.end_transfer(ONE, "canceled") + world.complete(ONE)
+    accepted.take_answer(accepted.answer(ONE))
+    assert accepted.synchronise(before) == ["completed 1 (resync)", "ended 1 (resync)"]
+    accepted.now = 60  # its end was pushed, and lost with the connection
+    assert accepted.synchronise() == ["transfer ended 1002 (resync)"]
+    assert accepted.apply(late) == []
+    assert accepted.synchronise() == []
+
+
+def test_the_end_of_a_transfer_that_comes_long_after_its_reservation_ended_is_told(accepted: Bench) -> None:
+    world = accepted.world
+    accepted.apply(world.start_transfer(ONE))
+    before = accepted.snapshot()
+    before.transfers_before = accepted.model.open_transfers()
+    late = world.end_transfer(ONE, "canceled") + world.complete(ONE)
+    accepted.take_answer(accepted.answer(ONE))
+    accepted.synchronise(before)
+    accepted.now = 60
+    assert accepted.apply(late)[:2] == ["transfer canceled 1002", "transfer ended 1002"]
+    assert accepted.synchronise() == []
+
+
 def test_a_transfer_that_took_the_place_of_another_in_the_gap(accepted: Bench) -> None:
     world = accepted.world
     accepted.apply(world.start_transfer(ONE))
