@@ -9,22 +9,23 @@ import asyncio
 import contextlib
 import logging
 import math
-import random
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 import anyio.abc
 
+from ._backoff import Backoff, bounded
 from ._commands import Commands
 from ._context import Context
 from ._disconnect import Disconnect, DisconnectCause
 from ._emitter import Dispatcher
 from ._flags import Flag, first
 from ._handler_tasks import HandlerTasks
+from ._reading import Reader, SessionEvents
 from ._snapshot import SnapshotTaker
-from ._state import TRANSFER_ENDS, Model, Notification, Snapshot
+from ._state import Model, Snapshot
 from ._token import Token
 from ._token_keeper import TokenKeeper
 from .clock import Clock
@@ -39,28 +40,22 @@ from .errors import (
     TaskRouterError,
     TokenProviderError,
 )
-from .events import INIT, Event, decode
-from .resources import InitFields, ReservationFields, TransferFields
+from .events import INIT, decode
+from .resources import InitFields
 from .terms import SidPrefix, is_sid
 
 if TYPE_CHECKING:
     from ._signaling import Connection
 
 __all__ = [
-    "Backoff",
     "Opener",
     "Session",
-    "SessionEvents",
     "SessionState",
-    "full_jitter",
 ]
 
 logger = logging.getLogger(__name__)
 
 INIT_SECONDS: Final = 10.0
-MAX_HELD: Final = 10_000
-"""Events held while a snapshot is taken; more means that it will never be."""
-
 STABLE_SECONDS: Final = 10.0
 """A session that was ready for so long resets the backoff; a shorter one does not."""
 
@@ -80,28 +75,6 @@ MAX_REFUSED_TOKENS: Final = 1
 
 HANDLER_GRACE_SECONDS: Final = 5.0
 
-Backoff = Callable[[int], float]
-"""From the number of attempts since the last stable session, 0 for the first, to seconds to wait."""
-
-
-def full_jitter(attempt: int) -> float:
-    """A random delay below a bound that doubles with each attempt: 1 s at first, 30 s at most."""
-    return random.uniform(0, min(30.0, 2.0 ** min(attempt, 5)))  # noqa: S311 - spreads load, guards nothing
-
-
-def _bounded(backoff: Backoff) -> Backoff:
-    """The application's `backoff`, with the usual delay where it fails, as powers do after long outages."""
-
-    def delay(attempt: int) -> float:
-        try:
-            seconds = float(backoff(attempt))
-        except Exception:
-            logger.exception("reconnect_backoff failed at attempt %d: waiting the usual time", attempt)
-            return full_jitter(attempt)
-        return full_jitter(attempt) if math.isnan(seconds) else max(0.0, seconds)
-
-    return delay
-
 
 class SessionState(StrEnum):
     """Where a worker's session stands."""
@@ -113,34 +86,6 @@ class SessionState(StrEnum):
     WAITING = "waiting"  # between two attempts
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - no secret; waits for update_token()
     CLOSED = "closed"  # for good
-
-
-class SessionEvents(Protocol):
-    """What the session tells the worker that owns it."""
-
-    def ready(self) -> None:
-        """A snapshot was taken; the model is complete."""
-        ...
-
-    def notify(self, notification: Notification) -> None:
-        """The model has something to tell."""
-        ...
-
-    def disconnected(self, disconnect: Disconnect) -> None:
-        """An open websocket ended."""
-        ...
-
-    def failed(self, error: TaskRouterError) -> None:
-        """Something went wrong; unless the session ends, it goes on by itself."""
-        ...
-
-    def token_expired(self) -> None:
-        """The token's life is about to end, or has ended."""
-        ...
-
-    def token_updated(self) -> None:
-        """Another token is in force."""
-        ...
 
 
 class Opener(Protocol):
@@ -177,7 +122,7 @@ class _Attempt:
         self.reached_init = False
         self.ready_at: float | None = None
         self.connection: Connection | None = None
-        self.reader: _Reader | None = None  # from `init` on
+        self.reader: Reader | None = None  # from `init` on
         self.error: TaskRouterError | None = None
         self.disconnect: Disconnect | None = None
         self.scope = anyio.CancelScope()
@@ -238,7 +183,7 @@ class Session:
         self._dispatcher = dispatcher
         self._events = events
         self._close_existing_sessions = close_existing_sessions
-        self._backoff = _bounded(backoff)
+        self._backoff = bounded(backoff)
         self._clock = clock
         tokens.events = events
 
@@ -634,7 +579,7 @@ class Session:
             self.set_state(SessionState.READY)
             return first
 
-        attempt.reader = _Reader(
+        attempt.reader = Reader(
             connection,
             model=self._model,
             events=self._events,
@@ -679,119 +624,3 @@ class Session:
             # What no float can show must not end the session.
             lifetime = max(-MAX_LIFETIME, min(lifetime, MAX_LIFETIME)) / 1000
         self._tokens.learned(token, lifetime)
-
-
-class _Reader:
-    """Reads one connection from `init` to its end; frames are held while a snapshot is taken."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        model: Model,
-        events: SessionEvents,
-        backoff: Backoff,
-        take: Callable[[bool], Awaitable[Snapshot]],
-        live: Callable[[], bool],
-        announced: Callable[[], bool],
-    ) -> None:
-        self._connection = connection
-        self._model = model
-        self._events = events
-        self._backoff = backoff
-        self._take = take  # whether it is the connection's first -> a snapshot
-        self._live = live  # told at each snapshot; whether it is the worker's first
-        self._announced = announced  # whether the application is to hear of this connection
-        self._held: list[Event] | None = []  # None: events are applied as they come
-        self.synchronised = Flag()  # set while nothing is held
-        self._lost_one = False  # an event that could not be read while a snapshot was being taken
-        self._resyncs = 0
-        self._told_ready = False
-        self._failure: TaskRouterError | None = None
-
-    async def run(self) -> None:
-        """Read until the connection ends.
-
-        Raises:
-            TaskRouterError: a snapshot could not be taken.
-        """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._synchronise, name="snapshot")
-            await self._read(tasks)
-            tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
-
-    async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
-        while (frame := await self._connection.receive()) is not None:
-            try:
-                event = decode(frame)
-            except InvalidMessageError as error:
-                self._events.failed(error)
-                if error.event_type is not None:
-                    self._resynchronise(tasks)
-                continue
-            if event is None or isinstance(event.payload, InitFields):
-                continue  # a heartbeat; a second `init` says nothing new
-            logger.debug("received %s", event.type)
-            if self._held is None:
-                self._apply(event)
-            elif len(self._held) < MAX_HELD:
-                self._held.append(event)
-            else:
-                self._connection.abandon(
-                    DisconnectCause.INITIALIZATION_FAILED, f"{MAX_HELD} events came before the snapshot"
-                )
-
-    def _apply(self, event: Event) -> None:
-        for notification in self._model.apply(event):
-            self._events.notify(notification)
-
-    def _resynchronise(self, tasks: anyio.abc.TaskGroup) -> None:
-        """An event of a known type could not be read: only a fresh snapshot tells what it said."""
-        if self._held is None:
-            self._held = []
-            self.synchronised.clear()
-            self._resyncs += 1
-            tasks.start_soon(self._synchronise, name="snapshot")
-        else:
-            self._lost_one = True
-
-    async def _synchronise(self) -> None:
-        try:
-            while True:
-                if self._resyncs:
-                    await anyio.sleep(self._backoff(self._resyncs - 1))
-                self._lost_one = False
-                snapshot = await self._take(self._resyncs == 0)
-                if not self._lost_one:
-                    break
-                self._resyncs += 1
-        except TaskRouterError as error:
-            self._failure = error
-            self._connection.abandon(DisconnectCause.INITIALIZATION_FAILED, str(error))
-            return
-        self._go_live(snapshot)
-
-    def _go_live(self, snapshot: Snapshot) -> None:
-        # No await in here: nothing may come between the snapshot, the held events and the next one.
-        held, self._held = self._held or [], None
-        # What was pushed on this connection is told as it came, not as something missed.
-        pushed = {e.payload.sid for e in held if isinstance(e.payload, ReservationFields)}
-        snapshot.missed = [fields for fields in snapshot.missed if fields.sid not in pushed]
-        snapshot.pushed_ends = {
-            e.payload.sid: e.payload
-            for e in held
-            if isinstance(e.payload, TransferFields) and e.type in TRANSFER_ENDS
-        }
-        first = self._live()
-        notifications = self._model.reconcile(snapshot, first=first)
-        if not self._told_ready:
-            self._told_ready = True
-            if self._announced():
-                self._events.ready()
-        for notification in notifications:
-            self._events.notify(notification)
-        for event in held:
-            self._apply(event)
-        self.synchronised.set()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ._session import Backoff
+    from ._backoff import Backoff
     from ._snapshot import ReconnectActivity
     from ._token_keeper import TokenProvider
     from ._transport import SharedSession

@@ -17,6 +17,7 @@ import anyio
 import msgspec
 
 from . import _running
+from ._backoff import Backoff, full_jitter
 from ._commands import Commands, Sender
 from ._context import Attributes, Context, check_attributes
 from ._disconnect import Disconnect
@@ -30,7 +31,7 @@ from ._endpoints import (
 )
 from ._flags import Flag, first
 from ._requests import Request, check_sid
-from ._session import Backoff, Session, SessionState, full_jitter
+from ._session import Session, SessionState
 from ._signatures import WorkerEmitter
 from ._snapshot import ReconnectActivity, SnapshotTaker
 from ._state import Model, Notification

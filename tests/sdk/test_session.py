@@ -20,8 +20,9 @@ from taskrouter_worker import (
     SignalingError,
     TaskRouterError,
 )
+from taskrouter_worker._backoff import full_jitter
+from taskrouter_worker._reading import MAX_HELD
 from taskrouter_worker._requests import Request
-from taskrouter_worker._session import MAX_HELD, full_jitter
 from taskrouter_worker._token import Token
 from tests.sdk.peer import LoopClock, Peer, heard, server_error, token, virtual_worker
 from tests.sdk.virtual import passes, settle, virtual_time
