@@ -32,7 +32,7 @@ from websockets.asyncio.client import ClientConnection
 
 from benchmarks.clients.scenario import Task, control, percentile
 from benchmarks.suite import ROOT, machine
-from taskrouter_worker import Reservation, Worker, _session
+from taskrouter_worker import Reservation, Worker, _reading
 from taskrouter_worker._door import Door
 from taskrouter_worker._emitter import Dispatcher
 from taskrouter_worker._requests import Routes
@@ -155,7 +155,7 @@ def probes(watch: Stopwatch) -> Generator[None]:
         for owner, name, function in (
             (ClientConnection, "data_received", watch.before("bytes", ClientConnection.data_received)),
             (Connection, "receive", watch.awaited("received", Connection.receive)),
-            (_session, "decode", watch.after("decoded", decode)),
+            (_reading, "decode", watch.after("decoded", decode)),
             (Model, "apply", watch.after("applied", Model.apply)),
             (Dispatcher, "run", watch.before("emitted", Dispatcher.run)),
             (Routes, "update_reservation", watch.after("request built", Routes.update_reservation)),
@@ -277,7 +277,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages_client", description=__doc__)
     parser.add_argument("--lives", type=int, default=2_000, metavar="N", help="default %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write medians and 90 % points there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write medians and 90 %% points there")
     options = parser.parse_args()
     if options.lives < 1:
         parser.error(f"--lives must be 1 or more, got {options.lives}")
