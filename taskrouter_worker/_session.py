@@ -496,7 +496,8 @@ class Session:
                     return InvalidTokenError(f"the token does not allow this: {attempt.disconnect.message}")
                 case _:
                     pass
-        if barren >= MAX_BARREN_HANDSHAKES:
+        # Once there was a snapshot, the address and the token were right: then it is the network.
+        if barren >= MAX_BARREN_HANDSHAKES and not self._synchronised:
             ended = attempt.disconnect.message if attempt.disconnect else "no reason given"
             return SignalingError(
                 f"{barren} connections in a row were opened and ended before `init` ({ended}): "

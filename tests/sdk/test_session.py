@@ -464,6 +464,23 @@ async def test_five_connections_in_a_row_without_init_are_final() -> None:
     assert len(peer.openings) == 5
 
 
+@virtual_time
+async def test_a_worker_that_was_ready_survives_any_number_of_connections_without_init() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    async with worker:
+        greeting, peer.greeting = peer.greeting, None
+        peer.close(1006, "")
+        for _ in range(20):
+            await passes(1.1)
+            peer.close(1006, "")
+        peer.greeting = greeting
+        await worker.wait_for_state("ready")
+        peer.push(peer.world.create_reservation())
+        assert (await worker.wait_for("reservationCreated")).sid == ONE
+    assert len(peer.openings) == 22
+
+
 @pytest.mark.parametrize("code", [4401, 4403, 4409])
 @virtual_time
 async def test_the_error_after_a_final_close_code_ends_the_session(code: int) -> None:
