@@ -69,6 +69,7 @@ class Committer:
         self._collect = collect
         self._failed = failed
         self._wake = asyncio.Event()
+        self._broken: Round | None = None  # once writing has failed
         self._next: Round | None = None  # takes in what changes now
         self._current: Round | None = None  # is being written
         self._error: CommitFailed | None = None
@@ -95,8 +96,8 @@ class Committer:
 
     @property
     def round(self) -> Round | None:
-        """See `Commits.round`."""
-        return self._next or self._current
+        """See `Commits.round`. After a failure it is one that never ends: nothing goes out any more."""
+        return self._next or self._current or self._broken
 
     def note(self) -> None:
         """Something changed: it belongs to the next round."""
@@ -154,6 +155,7 @@ class Committer:
 
     def _fail(self, current: Round, reason: str) -> None:
         self._error = CommitFailed(reason)
+        self._broken = Round()
         following, self._next, self._current = self._next, None, None
         for broken in (current, following):
             if broken is not None:

@@ -116,6 +116,8 @@ async def test_a_failed_commit_answers_503_to_all_and_nobody_hears_of_it(store: 
     async with served(store) as desk:
         client = desk.client("ann")
         socket = await client.ready()
+        other = [desk.client(name) for name in ("ben", "cyd", "dee", "eve")][-1]
+        others = await other.ready()
         written = len(store.batches)
         store.may_write.clear()
         requests = [desk.rest("POST", f"{desk.path}/Tasks", data={"Attributes": "{}"}) for _ in range(3)]
@@ -130,7 +132,11 @@ async def test_a_failed_commit_answers_503_to_all_and_nobody_hears_of_it(store: 
         assert str(await desk.server.failed()) == "the disk is full"
         assert (await desk.rest("GET", f"{desk.path}/Tasks")).status == 503  # it would show them
         assert len(store.batches) == written + 1  # nothing is written after that
+        desk.server.run(  # as a deadline may
+            desk.workspace.sid, lambda ws: ws.update_worker(other.worker_sid, attributes='{"a": 2}')
+        )
         assert await socket.quiet(0.1)
+        assert await others.quiet(0.1)
 
 
 async def test_callbacks_wait_until_they_are_stored(store: SlowStore) -> None:
