@@ -33,7 +33,7 @@ from .domain.history import PastEvent, Window
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
 from .event_bridge import EventBridge
-from .faults.active import Faults
+from .faults import Faults
 from .faults.door import FaultDoor
 from .front import OriginGuard, as_json, forget_handlers, once_stored, quiet_logger, tls_context
 from .hand_clock import HandClock

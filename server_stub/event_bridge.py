@@ -19,7 +19,7 @@ from taskrouter_worker.terms import Role
 from .bridge_routes import Call, Gate, HeldFrames, Path, Route, arguments, find, not_found
 from .commits import CommitFailed
 from .domain.errors import DomainError, NotFound
-from .faults.active import Faults
+from .faults import Faults
 from .limits import RateLimit
 from .replies import (
     CORS,

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from .chronicle import Chronicle
 from .domain.errors import DomainError, NotFound
-from .faults.active import Faults
+from .faults import Faults
 from .limits import RateLimit
 from .operations import Call, Operation
 from .parameters import read_params

@@ -38,8 +38,7 @@ from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.model import Activity, Worker
 from .domain.workspace import Workspace
-from .faults.active import Faults, Struck
-from .faults.rules import ActionKind, FaultAction
+from .faults import ActionKind, FaultAction, Faults, Struck
 from .faults.wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
 from .limits import ServerLimits
 from .outbox import CloseCode, Hold, Mark, Outbox, Session

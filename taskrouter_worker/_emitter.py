@@ -399,7 +399,7 @@ class Emitter(Generic[EventName]):
 
     def _emit(self, event: str, *args: object, origin: Origin = "event") -> None:
         dispatcher = self._dispatcher
-        if dispatcher._unstarted or dispatcher._queue or dispatcher.delivering:
+        if dispatcher._unstarted or dispatcher._queue or dispatcher.delivering:  # `must_wait`, inline
             dispatcher.emit(functools.partial(self._deliver, event, args, origin))
         else:
             self._deliver(event, args, origin)
@@ -488,6 +488,7 @@ class Listenable(Emitter[EventName]):
                 raise self._impossible(events)
             return self
         future = self._dispatcher.expect()
+        last = cast("EventName | None", self._LAST)
 
         def arrived(*args: object) -> None:
             if not future.done():
@@ -500,19 +501,16 @@ class Listenable(Emitter[EventName]):
         try:
             for event in events:
                 self.on(event, arrived)
-            if self._LAST is not None:
-                self._add(self._last(), over, once=False)
+            if last is not None:
+                self.on(last, over)
             async with asyncio.timeout(timeout):
                 return await future
         finally:
             self._dispatcher.waiting.discard(future)
             for event in events:
                 self.remove_listener(event, arrived)
-            if self._LAST is not None:
-                self.remove_listener(self._last(), over)
-
-    def _last(self) -> EventName:
-        return cast("EventName", self._LAST)
+            if last is not None:
+                self.remove_listener(last, over)
 
     def _impossible(self, events: Collection[str]) -> EventImpossibleError:
         told = " and ".join(sorted(self._told_end()))
@@ -544,6 +542,7 @@ class Listenable(Emitter[EventName]):
         self._check_event(event)
         stream: EventStream[Any] = EventStream(event=event, max_buffer=max_buffer, overflow=overflow)
 
+        last = cast("EventName | None", self._LAST)
         watched = weakref.ref(stream)  # a stream that nobody holds goes
 
         def over(*_: object) -> None:
@@ -557,12 +556,12 @@ class Listenable(Emitter[EventName]):
 
             def take_back() -> None:
                 self.remove_listener(event, arrived)
-                if self._LAST is not None:
-                    self.remove_listener(self._last(), over)
+                if last is not None:
+                    self.remove_listener(last, over)
 
             self.on(event, arrived)
-            if self._LAST is not None:
-                self._add(self._last(), over, once=False)
+            if last is not None:
+                self.on(last, over)
             return take_back
 
         stream.attach(register, self._dispatcher.left_behind.append)

@@ -83,9 +83,7 @@ class Model:
         self.channels: dict[str, Channel] = {}
         self.reservations: dict[str, Reservation] = {}
         self._tasks = Tasks(now)
-        self._unfinished: dict[
-            str, Task
-        ] = {}  # of ended reservations, by their SID: a transfer's end is untold
+        self._unfinished: dict[str, Task] = {}  # by ended reservation: the end of a transfer is untold
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._doubted: set[str] = set()  # those of them that the service may have taken back
         self._told: WorkerFields | None = None  # the worker as the application was last told
