@@ -163,36 +163,21 @@ _VERBS: Final = {event: event.rpartition(".")[2].replace("-", " ") for event in 
 """What happened: the last word of the event's name, or something better."""
 
 
-_TOLD_OTHERWISE: Final = frozenset(
-    {
-        EventType.WORKER_ACTIVITY_UPDATE,
-        EventType.TASK_QUEUE_EXPRESSION_UPDATED,
-        EventType.TASK_CANCELED,
-        EventType.RESERVATION_FAILED,
-    }
-)
-
-
 def description(workspace: Workspace, event: Event) -> str:
     """One sentence (REST API, Events: two patterns are published; the rest is our choice)."""
     kind, sid = resource_of(workspace, event)
-    if event.type in _TOLD_OTHERWISE:
-        resource = event.resource
-        match event.type:
-            case EventType.WORKER_ACTIVITY_UPDATE if isinstance(resource, Worker):
-                return (
-                    f"Worker {resource.friendly_name} updated to {resource.activity.friendly_name} Activity"
-                )
-            case EventType.TASK_QUEUE_EXPRESSION_UPDATED if isinstance(resource, TaskQueue):
-                return f"TaskQueue {sid} expression updated to '{resource.target_workers}'"
-            case EventType.TASK_CANCELED if (
-                isinstance(resource, Task) and resource.reason == "Task TTL Exceeded"
-            ):
-                return resource.reason
-            case EventType.RESERVATION_FAILED:
-                return f"Task {sid}: the routing target's limit for creating a reservation was not met"
-            case _:
-                pass
+    resource = event.resource
+    match event.type:
+        case EventType.WORKER_ACTIVITY_UPDATE if isinstance(resource, Worker):
+            return f"Worker {resource.friendly_name} updated to {resource.activity.friendly_name} Activity"
+        case EventType.TASK_QUEUE_EXPRESSION_UPDATED if isinstance(resource, TaskQueue):
+            return f"TaskQueue {sid} expression updated to '{resource.target_workers}'"
+        case EventType.TASK_CANCELED if isinstance(resource, Task) and resource.reason == "Task TTL Exceeded":
+            return resource.reason
+        case EventType.RESERVATION_FAILED:
+            return f"Task {sid}: the routing target's limit for creating a reservation was not met"
+        case _:
+            pass
     return f"{_NAMES[kind]} {sid} {_VERBS[event.type]}"
 
 
