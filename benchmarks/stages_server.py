@@ -101,9 +101,11 @@ def install() -> Probes:
 
     from aiohttp.web_protocol import RequestHandler  # noqa: PLC0415
 
-    from server_stub import bridge_routes, event_bridge, rest, sessions  # noqa: PLC0415
+    from server_stub import sessions, views  # noqa: PLC0415
     from server_stub.chronicle import Chronicle  # noqa: PLC0415
     from server_stub.domain.workspace import Workspace  # noqa: PLC0415
+    from server_stub.event_bridge import door as event_bridge  # noqa: PLC0415
+    from server_stub.rest import door as rest  # noqa: PLC0415
     from server_stub.runtime import Runtime  # noqa: PLC0415
     from server_stub.storage.durability import Durability  # noqa: PLC0415
     from server_stub.storage.sql import SqlStore  # noqa: PLC0415
@@ -137,7 +139,7 @@ def install() -> Probes:
         (selector_events._SelectorSocketTransport, "write", "written"),  # type: ignore[attr-defined]  # noqa: SLF001 - the only place
     ):
         probes.put(owner, name, stage)
-    for module in (bridge_routes, RestView):
+    for module in (views, RestView):
         for name, value in list(vars(module).items()):
             shows = name.endswith("_fields") or (module is RestView and not name.startswith("_"))
             if shows and callable(value):

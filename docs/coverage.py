@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from server_stub.rest_operations import OPERATIONS as SERVED
+from server_stub.rest.operations import OPERATIONS as SERVED
 from taskrouter_worker.terms import EventType, Instruction
 
 PAGE: Final = Path(__file__).with_name("coverage.md")

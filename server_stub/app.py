@@ -24,6 +24,7 @@ from taskrouter_worker.tokens import worker_token
 
 from .callbacks import Callbacks
 from .chronicle import Chronicle
+from .clocks import HandClock, StandingClock
 from .commits import CommitFailed
 from .console.routes import API as CONSOLE_API
 from .console.routes import Console
@@ -32,11 +33,10 @@ from .domain.events import Event
 from .domain.history import PastEvent, Window
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
-from .event_bridge import EventBridge
+from .event_bridge.door import EventBridge
 from .faults import Faults
 from .faults.door import FaultDoor
 from .front import OriginGuard, as_json, forget_handlers, once_stored, quiet_logger, tls_context
-from .hand_clock import HandClock
 from .ids import RandomSids, SeededSids
 from .inspection import Inspection
 from .limits import ConnectionWatch, Doorkeeper, RateLimit
@@ -46,12 +46,11 @@ from .replies import (
     json_response,
     method_not_allowed,
 )
-from .rest import Rest
+from .rest.door import Rest
 from .runtime import Publish, PublishCallbacks, Runtime
 from .seeding import SeedDocument, source_for
 from .sessions import Sessions
 from .settings import BRIDGE_PATH, Settings
-from .standing_clock import StandingClock
 from .state.documents import StateInput
 from .state.keeper import StateKeeper
 from .state.routes import StateRoutes

@@ -20,7 +20,7 @@ from taskrouter_worker.recording import MAX_LINES, Recorder, bearer_of
 from .domain.errors import NotFound
 from .parameters import Param, flag, read_params
 from .replies import CORS, ApiError, error_response, method_not_allowed, read_body
-from .rest import read_form
+from .rest.door import read_form
 from .runtime import Runtime
 
 __all__ = ["RecordedWebSocket", "RecordingRoutes", "Recordings"]

@@ -17,7 +17,7 @@ from server_stub import StubServer
 from server_stub.domain import expression, workflow
 from server_stub.domain.model import Reservation, Worker
 from server_stub.domain.routing import attributes_match
-from server_stub.rest_operations import OPERATIONS as SERVED
+from server_stub.rest.operations import OPERATIONS as SERVED
 from taskrouter_worker.terms import EventType, Instruction, WorkspaceTemplate
 from tests.domain.desk import Desk, pending, rule, target
 

@@ -12,10 +12,9 @@ from contextlib import AsyncExitStack
 from dataclasses import fields
 
 from server_stub.app import StubServer
+from server_stub.clocks import HandClock, OffsetClock
 from server_stub.domain.model import Limits
-from server_stub.hand_clock import HandClock
 from server_stub.limits import ServerLimits, limits_from
-from server_stub.offset_clock import OffsetClock
 from server_stub.process import FILES_BESIDE, GarbageKeeper, allow_files
 from server_stub.remote import Stop, complain
 from server_stub.seeding import SeedError

@@ -20,18 +20,17 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from server_stub.chronicle import Chronicle
+from server_stub.clocks import HandClock, StandingClock
 from server_stub.domain.errors import NotFound
 from server_stub.domain.events import Event
 from server_stub.domain.workspace import Workspace
 from server_stub.faults import Faults
-from server_stub.hand_clock import LONGEST_STEP, HandClock, advance_all
 from server_stub.limits import RateLimit
 from server_stub.parameters import Param, flag, read_params, text
 from server_stub.replies import REQUEST_TIMEOUT, ApiError, json_response, method_not_allowed, read_body
-from server_stub.rest import Rest
+from server_stub.rest.door import Rest
 from server_stub.runtime import InternalError, Runtime
 from server_stub.sessions import Sessions
-from server_stub.standing_clock import StandingClock
 from server_stub.tokens import Credentials
 
 from .access import PRIVATE, Access
@@ -43,6 +42,9 @@ API: Final = "/console/api"
 
 MAX_BODY: Final = 4_096
 """Longest body of a request to the clock, in bytes."""
+
+LONGEST_STEP: Final = 7 * 86_400.0
+"""How far time is moved on at once, in seconds: each deadline on the way is carried out before the answer."""
 
 _TYPES: Final = {
     ".html": "text/html",
@@ -316,7 +318,9 @@ class Console:
             )
         others = [ws for ws in self._runtime.account.workspaces.values() if ws.sid not in self._standing]
         if action == "advance":
-            advance_all(self._runtime, others, clock, _seconds(body.get("seconds")))
+            seconds = _seconds(body.get("seconds"))
+            with clock.held():  # so that each deadline on the way comes at exactly its own moment
+                self._runtime.advance(others, clock, clock.now() + seconds)
         elif action == "stop":
             clock.stop()
             for each in others:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from server_stub.standing_clock import StandingClock
+from server_stub.clocks import StandingClock
 
 from .connections import Connections
 from .desk import Desk

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
 
 from server_stub.app import StubServer
+from server_stub.clocks import StandingClock
 from server_stub.domain.errors import NotFound
 from server_stub.domain.history import PastEvent
 from server_stub.domain.workspace import Workspace
 from server_stub.ids import RandomSids, SeededSids
-from server_stub.standing_clock import StandingClock
 from taskrouter_worker.terms import Role, WorkspaceTemplate
 from taskrouter_worker.tokens import worker_token
 

@@ -51,7 +51,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def server() -> AsyncIterator[StubServer]:
     """A contact centre with two teams. No time goes by unless a test says so: browsers may be slow."""
-    from server_stub.hand_clock import HandClock
+    from server_stub.clocks import HandClock
     from taskrouter_worker.clock import ManualClock
 
     clock = HandClock(ManualClock(time.time()))

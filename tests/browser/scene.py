@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from server_stub import Settings, StubServer
+from server_stub.clocks import HandClock
 from server_stub.domain.model import Reservation
 from server_stub.domain.workspace import Workspace
-from server_stub.hand_clock import HandClock
 from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.terms import ReservationStatus
 from tests.browser.conftest import SEED

@@ -24,7 +24,6 @@ import jwt
 import msgspec
 from multidict import CIMultiDict, MultiDict
 
-from server_stub.bridge_routes import arguments, find
 from server_stub.chronicle import Chronicle
 from server_stub.domain.history import PastEvent
 from server_stub.domain.memento import dump, restore
@@ -32,11 +31,12 @@ from server_stub.domain.model import Limits
 from server_stub.domain.records import WorkspaceDocument
 from server_stub.domain.statistics import Fact
 from server_stub.domain.workspace import Workspace
-from server_stub.event_bridge import EventBridge, _decode
+from server_stub.event_bridge.door import EventBridge, _decode
+from server_stub.event_bridge.routes import arguments, find
 from server_stub.faults import Faults
 from server_stub.limits import RateLimit
 from server_stub.replies import ApiError
-from server_stub.rest import Rest
+from server_stub.rest.door import Rest
 from server_stub.runtime import Runtime
 from server_stub.store import Account
 from server_stub.tokens import Credentials, TokenRefused, Tokens

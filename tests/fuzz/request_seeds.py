@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 from server_stub.domain.history import event_sid
 from server_stub.domain.instruction_options import PARAMETERS, SUPERVISE_PARAMETERS
-from server_stub.operations import Operation
-from server_stub.rest_operations import OPERATIONS
+from server_stub.rest.operation import Operation
+from server_stub.rest.operations import OPERATIONS
 from taskrouter_worker.terms import ReservationStatus
 from tests.domain.desk import WORKSPACE, Desk
 

@@ -12,8 +12,8 @@ from server_stub.domain.workflow import parse_configuration, parse_order_by
 from server_stub.faults import FaultAction, FaultPlan, FaultRecord, FaultRule
 from server_stub.parameters import read_params
 from server_stub.replies import version_of
-from server_stub.rest import _find, _pairs
-from server_stub.rest_operations import OPERATIONS
+from server_stub.rest.door import _find, _pairs
+from server_stub.rest.operations import OPERATIONS
 
 from .target import Broken
 

@@ -11,7 +11,7 @@ import msgspec
 
 from server_stub.domain.instruction_options import PARAMETERS
 from server_stub.domain.memento import dump
-from server_stub.rest_operations import OPERATIONS
+from server_stub.rest.operations import OPERATIONS
 from taskrouter_worker.events import _PAYLOADS
 from taskrouter_worker.recording import Recorder
 

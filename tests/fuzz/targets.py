@@ -11,7 +11,7 @@ from server_stub.domain.expression import ExpressionError
 from server_stub.domain.instruction_options import PARAMETERS
 from server_stub.domain.records import DamagedDocument
 from server_stub.replies import ApiError
-from server_stub.rest_operations import OPERATIONS
+from server_stub.rest.operations import OPERATIONS
 from server_stub.seeding.problems import SeedError
 from server_stub.tokens import TokenRefused
 from taskrouter_worker.errors import InvalidMessageError, RequestError

@@ -23,11 +23,12 @@ from yarl import URL
 import server_stub
 from docs import authority
 from docs.authority import MEANING, ROWS, Cell, Door, Holder, Row
-from server_stub import Settings, StubServer, bridge_routes
+from server_stub import Settings, StubServer
+from server_stub.clocks import StandingClock
 from server_stub.domain.workspace import Workspace
+from server_stub.event_bridge import routes
 from server_stub.faults import FaultKind, FaultRule
-from server_stub.rest_operations import OPERATIONS
-from server_stub.standing_clock import StandingClock
+from server_stub.rest.operations import OPERATIONS
 from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.terms import Role
 from tests.domain.desk import snapshot
@@ -68,7 +69,7 @@ def rows(*doors: Door) -> set[tuple[str, str]]:
 
 async def test_every_route_of_the_server_has_its_row() -> None:
     assert rows(Door.REST) == {(op.method, op.path) for op in OPERATIONS}
-    assert rows(Door.BRIDGE) == {(route.method, route.path) for route in bridge_routes._ROUTES}
+    assert rows(Door.BRIDGE) == {(route.method, route.path) for route in routes._ROUTES}
     server = StubServer(Settings(port=0))
     routed = {resource.canonical for resource in server._app().router.resources()}
     behind = {"/v1/Workspaces", "/v1/Workspaces/{path}", "/v1/wschannels"}  # the tables above

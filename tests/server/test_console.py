@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from server_stub import Settings, StubServer
+from server_stub.clocks import HandClock, StandingClock
 from server_stub.console import access as console_access
 from server_stub.console.access import HEADER
 from server_stub.console.routes import API
-from server_stub.hand_clock import HandClock
-from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from taskrouter_worker.clock import ManualClock
 from tests.server.console_caller import Caller, calling, until

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from server_stub import Settings, StubServer
+from server_stub.clocks import StandingClock
 from server_stub.commits import CommitFailed
 from server_stub.console import feed as console_feed
 from server_stub.console.access import HEADER
 from server_stub.console.feed import Feed, Feeds
 from server_stub.domain.workspace import Workspace
-from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from tests.server.console_caller import Caller, calling, messages, until
 

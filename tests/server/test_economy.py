@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from server_stub import Settings, StubServer, event_data, replies, sessions
+from server_stub.clocks import StandingClock
 from server_stub.domain.changes import RowKey, Tracker, key_of
 from server_stub.domain.events import Event
 from server_stub.domain.model import Limits, Reservation, Task
@@ -25,7 +26,6 @@ from server_stub.domain.workspace import Workspace
 from server_stub.limits import Doorkeeper, ServerLimits
 from server_stub.outbox import Session
 from server_stub.process import FILES_BESIDE, GarbageKeeper
-from server_stub.standing_clock import StandingClock
 from server_stub.storage import Data
 from server_stub.storage.sqlite import SqliteStore
 from server_stub.views import Frame, event_frame

@@ -23,9 +23,9 @@ from server_stub.domain import expression, workflow
 from server_stub.domain.model import Limits
 from server_stub.faults.active import MAX_LOG
 from server_stub.limits import MAX_KEYS, ConnectionWatch, Doorkeeper, RateLimit, ServerLimits
-from server_stub.operations import MAX_PAGE_SIZE
 from server_stub.replies import ApiError
-from server_stub.rest import MAX_FIELDS
+from server_stub.rest.door import MAX_FIELDS
+from server_stub.rest.operation import MAX_PAGE_SIZE
 from server_stub.tokens import MAX_TOKEN
 from tests.server.conftest import Open
 from tests.server.place import basic

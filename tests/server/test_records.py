@@ -9,7 +9,7 @@ import pytest
 
 from server_stub.domain.history import Window
 from server_stub.domain.statistics import Durations, Totals
-from server_stub.record_views import RecordView
+from server_stub.rest.record_views import RecordView
 from taskrouter_worker.clock import ManualClock
 from taskrouter_worker.terms import EventType
 from tests.server.conftest import Open

@@ -18,9 +18,9 @@ from aiohttp import web
 
 from server_stub import Settings, StubServer
 from server_stub.__main__ import main
+from server_stub.clocks import StandingClock
 from server_stub.domain.errors import InvalidArgument, NotFound
 from server_stub.seeding import SeedError
-from server_stub.standing_clock import StandingClock
 from taskrouter_worker import Worker
 from tests.server.conftest import Open
 from tests.server.raw import Desk

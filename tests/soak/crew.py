@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from server_stub.offset_clock import OffsetClock
+from server_stub.clocks import OffsetClock
 from taskrouter_worker import (
     Disconnect,
     EndedOtherwiseError,

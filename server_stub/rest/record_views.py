@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from server_stub.chronicle import Records
+from server_stub.domain.history import PastEvent, Window
+from server_stub.domain.model import Activity, TaskQueue, Worker, Workflow
+from server_stub.domain.moments import whole_ms
+from server_stub.domain.statistics import Durations, OpenTasks, Totals, Waiting
+from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import EventType, TaskStatus
-
-from .chronicle import Records
-from .domain.history import PastEvent, Window
-from .domain.model import Activity, TaskQueue, Worker, Workflow
-from .domain.moments import whole_ms
-from .domain.statistics import Durations, OpenTasks, Totals, Waiting
-from .domain.workspace import Workspace
 
 __all__ = ["RecordView"]
 

@@ -7,14 +7,14 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from server_stub.domain.history import PastEvent, Window
+from server_stub.domain.model import TaskQueue, Worker
+from server_stub.domain.statistics import Totals
+from server_stub.parameters import Param, date, integer, sid, text
+from server_stub.replies import ApiError
 from taskrouter_worker.terms import SidPrefix, is_sid
 
-from .domain.history import PastEvent, Window
-from .domain.model import TaskQueue, Worker
-from .domain.statistics import Totals
-from .operations import PAGING, SID_LENGTH, Call, Listing, Operation, Reply
-from .parameters import Param, date, integer, sid, text
-from .replies import ApiError
+from .operation import PAGING, SID_LENGTH, Call, Listing, Operation, Reply
 
 __all__ = ["EVENTS", "STATISTICS"]
 

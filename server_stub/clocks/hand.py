@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
 
 from taskrouter_worker.clock import Clock
 
-from .domain.workspace import Workspace
-from .runtime import Runtime
-
-__all__ = ["LONGEST_STEP", "HandClock", "advance_all"]
-
-LONGEST_STEP = 7 * 86_400.0
-"""How far time is moved on at once, in seconds: each deadline on the way is carried out before the answer."""
+__all__ = ["HandClock"]
 
 
 class HandClock:
@@ -46,6 +41,17 @@ class HandClock:
             self._ahead = self._stands_at - self._base.now()
             self._stands_at = None
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Stand still within the block; afterwards run again, if it ran."""
+        ran = not self.is_stopped
+        self.stop()
+        try:
+            yield
+        finally:
+            if ran:
+                self.go_on()
+
     def move_to(self, moment: float) -> None:
         """Show `moment`, and go on from there if it runs.
 
@@ -58,25 +64,3 @@ class HandClock:
             self._ahead = moment - self._base.now()
         else:
             self._stands_at = moment
-
-
-def advance_all(runtime: Runtime, workspaces: Iterable[Workspace], clock: HandClock, seconds: float) -> None:
-    """Move the time of these workspaces on; each deadline on the way comes at exactly its own moment.
-
-    Args:
-        runtime: carries out the deadlines.
-        workspaces: all whose time is this clock's; others have their own.
-        clock: running or not; afterwards it does the same.
-        seconds: how far.
-
-    Raises:
-        ValueError: `seconds` is negative.
-        InternalError: a deadline broke; the clock stands at it.
-    """
-    ran = not clock.is_stopped
-    clock.stop()
-    try:
-        runtime.advance(workspaces, clock, clock.now() + seconds)
-    finally:
-        if ran:
-            clock.go_on()

@@ -1,7 +1,7 @@
 """The worker's HTTP door: one address takes an envelope with the real request inside.
 
 Envelope, answers and errors are the event bridge's, as the JavaScript SDK uses them. Whoever calls
-is known by the token in the envelope. `bridge_routes.py` holds the inner requests.
+is known by the token in the envelope. `routes.py` holds the inner requests.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from contextlib import AbstractContextManager
 import msgspec
 from aiohttp import web
 
-from taskrouter_worker.terms import Role
-
-from .bridge_routes import Call, Gate, HeldFrames, Path, Route, arguments, find, not_found
-from .commits import CommitFailed
-from .domain.errors import DomainError, NotFound
-from .faults import Faults
-from .limits import RateLimit
-from .replies import (
+from server_stub.commits import CommitFailed
+from server_stub.domain.errors import DomainError, NotFound
+from server_stub.faults import Faults
+from server_stub.limits import RateLimit
+from server_stub.replies import (
     CORS,
     ApiError,
     commit_failed,
@@ -32,8 +29,12 @@ from .replies import (
     read_body,
     version_of,
 )
-from .runtime import InternalError, Runtime
-from .tokens import Caller, TokenRefused, Tokens, token_digest
+from server_stub.runtime import InternalError, Runtime
+from server_stub.tokens import Caller, TokenRefused, Tokens, token_digest
+from taskrouter_worker.terms import Role
+
+from .call import Call, Gate, HeldFrames
+from .routes import Path, Route, arguments, find, not_found
 
 __all__ = ["EventBridge"]
 

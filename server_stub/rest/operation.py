@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
-from . import queries
-from .chronicle import Chronicle, Records
-from .domain.workspace import Workspace
-from .parameters import Param, integer, text
-from .record_views import RecordView
-from .replies import ApiError
-from .runtime import Runtime
-from .views import RestView
+from server_stub import queries
+from server_stub.chronicle import Chronicle, Records
+from server_stub.domain.workspace import Workspace
+from server_stub.parameters import Param, integer, text
+from server_stub.replies import ApiError
+from server_stub.runtime import Runtime
+from server_stub.views import RestView
 
-__all__ = ["PAGING", "SID_LENGTH", "Call", "Listing", "Operation", "Reply"]
+from .record_views import RecordView
+
+__all__ = ["PAGING", "SID_LENGTH", "Call", "Listing", "Operation", "Reply", "crud", "named"]
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
@@ -183,3 +184,30 @@ PAGING: Final = (
     Param("Page", integer()),
     Param("PageToken", text),
 )
+
+
+def crud(
+    collection: str,
+    *,
+    listing: Listing[Any],  # Any: the kind of item is the listing's own business
+    filters: tuple[Param, ...],
+    handlers: Sequence[Callable[[Call], Reply]],
+    create: tuple[Param, ...],
+    update: tuple[Param, ...],
+    versioned: bool = False,
+) -> tuple[Operation, ...]:
+    """The five operations of a collection: create, list, fetch, update, delete."""
+    creates, fetches, updates, deletes = handlers
+    one = f"{collection}/{{sid}}"
+    return (
+        Operation(method="POST", path=collection, status=201, handle=creates, params=create),
+        Operation(method="GET", path=collection, status=200, handle=listing, params=(*filters, *PAGING)),
+        Operation(method="GET", path=one, status=200, handle=fetches),
+        Operation(method="POST", path=one, status=200, handle=updates, params=update, versioned=versioned),
+        Operation(method="DELETE", path=one, status=204, handle=deletes, versioned=versioned),
+    )
+
+
+def named(name: str) -> Callable[[Any], bool]:  # Any: whatever has a friendly name
+    """True for what has that friendly name."""
+    return lambda item: item.friendly_name == name

@@ -1,7 +1,7 @@
 """The public REST API, version 1: what goes around each operation.
 
 Credentials, paths, limits, ETag and error bodies are the TaskRouter REST API's. The operations are
-in `rest_operations.py`; `parameters.py` knows how form text becomes values.
+in `operations.py`; `server_stub/parameters.py` knows how form text becomes values.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from .chronicle import Chronicle
-from .domain.errors import DomainError, NotFound
-from .faults import Faults
-from .limits import RateLimit
-from .operations import Call, Operation
-from .parameters import read_params
-from .replies import (
+from server_stub.chronicle import Chronicle
+from server_stub.domain.errors import DomainError, NotFound
+from server_stub.faults import Faults
+from server_stub.limits import RateLimit
+from server_stub.parameters import read_params
+from server_stub.replies import (
     ApiError,
     cut,
     error_response,
@@ -32,10 +31,12 @@ from .replies import (
     read_body,
     version_of,
 )
-from .rest_operations import OPERATIONS
-from .runtime import InternalError, Runtime
-from .tokens import Credentials
-from .views import RestView
+from server_stub.runtime import InternalError, Runtime
+from server_stub.tokens import Credentials
+from server_stub.views import RestView
+
+from .operation import Call, Operation
+from .operations import OPERATIONS
 
 __all__ = ["Rest", "read_form"]
 
