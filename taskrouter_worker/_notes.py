@@ -44,6 +44,8 @@ class Snapshot:
     """Reservations that were live before and are not any more; None: the service forgot them."""
     missed: list[ReservationFields] = field(default_factory=list[ReservationFields])
     """Reservations that began and ended within the gap."""
+    pushed: frozenset[str] = frozenset()
+    """Reservations that were pushed while the snapshot was taken; those events are applied after it."""
     transfers_before: frozenset[str] | None = None
     """As `known_before`, of open outgoing transfers."""
     pushed_ends: dict[str, TransferFields] = field(default_factory=dict[str, TransferFields])

@@ -98,6 +98,10 @@ class Reader:
         if self._failure is not None:
             raise self._failure
 
+    def unheard(self) -> list[Event]:
+        """The events that are still held: once the connection has ended, no snapshot will tell them."""
+        return self._held or []
+
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
         while (frame := await self._connection.receive()) is not None:
             try:
@@ -153,7 +157,8 @@ class Reader:
         # No await in here: nothing may come between the snapshot, the held events and the next one.
         held, self._held = self._held or [], None
         # What was pushed on this connection is told as it came, not as something missed.
-        pushed = {e.payload.sid for e in held if isinstance(e.payload, ReservationFields)}
+        pushed = frozenset(e.payload.sid for e in held if isinstance(e.payload, ReservationFields))
+        snapshot.pushed = pushed
         snapshot.missed = [fields for fields in snapshot.missed if fields.sid not in pushed]
         snapshot.pushed_ends = {
             e.payload.sid: e.payload

@@ -417,6 +417,8 @@ class Session:
             with attempt.scope:
                 await self._one_connection(attempt)
         finally:
+            if attempt.reader is not None and self._synchronised:
+                self._model.learn(attempt.reader.unheard())
             attempt.ended.set()
 
     async def _replace(self, token: Token) -> None:

@@ -20,6 +20,7 @@ from ._afterlife import Tasks
 from ._context import Context
 from ._emitter import Origin
 from ._notes import Notification, Snapshot
+from ._unheard import Unheard
 from .activity import Activity
 from .channel import Channel
 from .events import Event
@@ -27,6 +28,7 @@ from .reservation import Reservation, ReservationEvent
 from .resources import (
     UNSET,
     ActivityFields,
+    AnyReservationFields,
     ReservationFields,
     TaskFields,
     TransferFields,
@@ -90,6 +92,7 @@ class Model:
         self._floor = -1  # worker events up to this version are part of a snapshot
         self._told_at: dict[str, int] = {}  # by event type: the version last told
         self._bumps = 0
+        self._unheard = Unheard()
         context.current_activity_sid = lambda: self.worker.activity_sid if self.worker else None
         context.worker_answered = self.worker_answered
         context.worker_version = lambda: self.version
@@ -120,13 +123,19 @@ class Model:
     def untold_ends(self, snapshot: Snapshot) -> list[str]:
         """The reservations held as live that a snapshot lacks, and whose end is not known yet."""
         active = {reservation.sid for reservation in snapshot.reservations}
-        return [
+        held = [
             sid
             for sid, reservation in self.reservations.items()
             if sid not in active
             and (snapshot.known_before is None or sid in snapshot.known_before)
             and not reservation._known_end()
         ]
+        unheard = [
+            sid
+            for sid, fields in self._unheard.reservations.items()
+            if sid not in active and fields.reservation_status not in RESERVATION_ENDED
+        ]
+        return held + unheard
 
     def open_transfers(self) -> frozenset[str]:
         """The outgoing transfers of live reservations whose end was not told."""
@@ -158,9 +167,7 @@ class Model:
             # One that was told of meanwhile, by another connection, is newer than the snapshot.
             if sid not in active and (snapshot.known_before is None or sid in snapshot.known_before):
                 notes += self._catch_up_end(reservation, snapshot)
-        for fields in sorted(snapshot.missed, key=_by_creation):
-            if not self.knows(fields.sid):
-                notes += self._missed(fields, origin)
+        notes += self._take_missed(snapshot, active, origin)
         new: list[Reservation] = []
         for fields in sorted(active.values(), key=_by_creation):
             known = self.reservations.get(fields.sid)
@@ -182,6 +189,29 @@ class Model:
             transfers = self._shown_transfer(reservation, active[reservation.sid])
             if not first:
                 notes += _in_order(reservation, steps, transfers)
+        failures, self._unheard = self._unheard.failures, Unheard()
+        for payload in failures.values():
+            notes += self._reservation_failed(payload, "resync")
+        return notes
+
+    def _take_missed(
+        self, snapshot: Snapshot, active: dict[str, ReservationFields], origin: Origin
+    ) -> list[Notification]:
+        """Reservations that began and ended in the gap. One that lives after all becomes an active one."""
+        missed = {fields.sid: fields for fields in snapshot.missed}
+        for sid, pushed in self._unheard.reservations.items():
+            if sid in active or sid in missed or sid in snapshot.pushed:
+                continue
+            end = snapshot.ends.get(sid)
+            fields = pushed if end is None else _as_looked_up(pushed, end)
+            if end is not None and fields.reservation_status in RESERVATION_LIVE:
+                active[sid] = fields  # the list was taken at another moment
+            else:
+                missed[sid] = fields
+        notes: list[Notification] = []
+        for fields in sorted(missed.values(), key=_by_creation):
+            if not self.knows(fields.sid):
+                notes += self._missed(fields, origin)
         return notes
 
     def _take_worker(self, fields: WorkerFields, *, first: bool) -> list[Notification]:
@@ -303,12 +333,50 @@ class Model:
     def _missed(self, fields: ReservationFields, origin: Origin) -> list[Notification]:
         reservation = Reservation(self._context, fields)
         reservation._created()
-        reservation._advance_to(fields.reservation_status)
+        ended = fields.reservation_status in RESERVATION_ENDED
+        reservation._advance_to(fields.reservation_status if ended else "unknown")
         reservation._over = True  # it is told as a whole
+        self._unheard.heard(fields.sid)
         self._remember_end(fields.sid)
         return [Notification(None, "reservationMissed", (reservation,), origin)]
 
     # Events
+
+    def learn(self, events: Iterable[Event]) -> None:
+        """Take events of a connection that ended before its snapshot.
+
+        They change what is known. The next snapshot tells it; so nothing is told out of order.
+        """
+        for event in events:
+            payload = event.payload
+            match payload:
+                case ReservationFields():
+                    status = _RESERVATION_STATUS.get(event.type, payload.reservation_status)
+                    self._learn_reservation(msgspec.structs.replace(payload, reservation_status=status))
+                case TaskFields():
+                    for task in self._tasks.of(payload.sid):
+                        task._merge(payload)
+                case TransferFields():
+                    self._learn_transfer(payload)
+                case dict():
+                    self._unheard.failed(payload)
+                case _:
+                    pass  # the next snapshot shows the worker and its channels
+
+    def _learn_reservation(self, fields: ReservationFields) -> None:
+        known = self.reservations.get(fields.sid)
+        if known is not None:
+            known._merge(fields)
+        elif fields.sid not in self._ended:
+            self._unheard.moved(fields)
+
+    def _learn_transfer(self, fields: TransferFields) -> None:
+        sid = fields.initiating_reservation_sid
+        reservation = self.reservations.get(sid)
+        task = reservation.task if reservation is not None else self._ended_task(sid)
+        if task is not None and fields.sid not in self._ended:
+            task._outgoing(fields)
+            self._tasks.keep(task)
 
     def apply(self, event: Event) -> list[Notification]:
         """Take one event and return what it has to tell; nothing if it is no news."""
@@ -434,14 +502,14 @@ class Model:
         self._remember_end(transfer.sid)
         return [Notification(transfer, event, (transfer,), origin) for event in transfer._end(outcome)]
 
-    def _reservation_failed(self, payload: dict[str, object]) -> list[Notification]:
+    def _reservation_failed(self, payload: dict[str, object], origin: Origin = "event") -> list[Notification]:
         sid = payload.get("sid")
         if sid is not None:
             key = f"failed {sid}"
             if key in self._ended:
                 return []
             self._remember_end(key)
-        return [Notification(None, "reservationFailed", (payload,))]
+        return [Notification(None, "reservationFailed", (payload,), origin)]
 
     # Book-keeping
 
@@ -468,6 +536,7 @@ class Model:
         if floor:
             reservation.task._floor = fields.task.version
         self.reservations[fields.sid] = reservation
+        self._unheard.heard(fields.sid)
         self._tasks.add(reservation.task)
         return reservation
 
@@ -523,6 +592,21 @@ def _in_order(
     notes = [Notification(reservation, step, (reservation,), "resync") for step in steps]
     accepted = 1 if steps[:1] == ["accepted"] else 0
     return [*notes[:accepted], *transfers, *notes[accepted:]]
+
+
+def _as_looked_up(fields: ReservationFields, found: AnyReservationFields) -> ReservationFields:
+    """What was pushed of a reservation, and how it is now."""
+    if found.version < fields.version:
+        return fields
+    code = found.canceled_reason_code
+    return msgspec.structs.replace(
+        fields,
+        reservation_status=found.reservation_status,
+        date_updated=found.date_updated,
+        version=found.version,
+        task=found.task if isinstance(found.task, TaskFields) else fields.task,
+        canceled_reason_code=code if isinstance(code, int) else fields.canceled_reason_code,
+    )
 
 
 def _by_creation(fields: ReservationFields) -> tuple[float, str]:

@@ -417,7 +417,7 @@ def heard(worker: Worker) -> list[str]:
     worker.on("ready", lambda _: log.append("ready"))
     worker.on("reservationCreated", created)
     worker.on("reservationMissed", missed)
-    worker.on("reservationFailed", lambda _: log.append("failed"))
+    worker.on("reservationFailed", lambda _: log.append(f"failed{_from(worker)}"))
     worker.on("activityUpdated", lambda w: log.append(f"activity {w.activity_name}{_from(w)}"))
     worker.on("attributesUpdated", lambda w: log.append(f"attributes {w.attributes}{_from(w)}"))
     worker.on("disconnected", left)

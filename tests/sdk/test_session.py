@@ -28,7 +28,7 @@ from tests.sdk.peer import LoopClock, Peer, heard, server_error, token, virtual_
 from tests.sdk.virtual import passes, settle, virtual_time
 from tests.sdk.world import BREAK, Frame, sid, text
 
-ONE, TWO = sid("WR", 1), sid("WR", 2)
+ONE, TWO, THREE = sid("WR", 1), sid("WR", 2), sid("WR", 3)
 WORKER_READ = "GET .*/Workers/WK[0-9a-f]*$"
 LIST = "GET .*/Reservations$"
 
@@ -628,6 +628,69 @@ async def test_an_end_that_the_service_forgot_is_told_as_unknown() -> None:
         await passes(3)
         assert log[-1] == "ended 1 (resync)"
         assert reservation.outcome == "unknown"
+
+
+@virtual_time
+async def test_what_a_connection_pushed_is_not_forgotten_if_it_ends_before_its_snapshot() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    log = heard(worker)
+    async with worker:
+        peer.push(peer.world.create_reservation())
+        await settle()
+        known = worker.reservations[ONE]
+        peer.close()
+        release = peer.hold(LIST)
+        await passes(2)
+        assert len(peer.live) == 1  # and it waits for its snapshot
+        peer.push(peer.world.end(ONE, "timeout"))
+        peer.push(peer.world.create_reservation())
+        peer.push(peer.world.end(TWO, "rescinded"))
+        peer.push(peer.world.create_reservation())
+        peer.push([peer.world.failed()])
+        peer.close()
+        for number in (ONE, TWO, THREE):
+            peer.world.purge(number)  # the service knows of none of them any more
+        release.set()
+        await passes(3)
+        assert log[4:] == [
+            "ready",
+            "timeout 1 (resync)",
+            "ended 1 (resync)",
+            "missed 2 rescinded",
+            "missed 3 pending",
+            "failed (resync)",
+        ]
+        assert known.outcome == "timeout"
+        peer.close()
+        await passes(3)
+        assert log[-1] == "ready"  # and nothing is told twice
+
+
+@virtual_time
+async def test_what_a_connection_without_a_snapshot_pushed_is_told_as_the_next_one_shows_it() -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    log = heard(worker)
+    async with worker:
+        peer.close()
+        release = peer.hold(LIST)
+        await passes(2)
+        peer.push(peer.world.create_reservation())
+        peer.push(peer.world.create_reservation())
+        peer.push(peer.world.create_reservation())
+        peer.close()
+        peer.world.accept(ONE)
+        peer.world.end(TWO, "timeout")
+        release.set()
+        await passes(3)
+        assert log[3:] == [
+            "ready",
+            "missed 2 timeout",
+            "created 1 (resync)",
+            "accepted 1 (resync)",
+            "created 3 (resync)",
+        ]
 
 
 @virtual_time

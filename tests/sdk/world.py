@@ -230,6 +230,10 @@ class World:
         """The service forgets an ended reservation."""
         del self.reservations[reservation]
 
+    def failed(self) -> Frame:
+        """A reservation could not be made."""
+        return ("reservation.failed", {"sid": sid("WT", 9), "assignment_status": "canceled"})
+
     def _move(self, reservation: str, status: str, *events: str, task: str) -> list[Frame]:
         fields = self.reservations[reservation]
         assert fields["reservation_status"] in LIVE, "the history would not be true"
