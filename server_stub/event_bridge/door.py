@@ -87,14 +87,13 @@ class EventBridge:
         self._acting = acting
         self._rate = rate
         self._max_body = max_body
-        self._settling: dict[asyncio.TimerHandle, Callable[[], None]] = {}
+        self._settling: dict[object, tuple[asyncio.TimerHandle, list[Callable[[], None]]]] = {}
 
     def close(self) -> None:
         """Do at once what waits for the settle time."""
-        for timer, act in list(self._settling.items()):
+        for key, (timer, _) in list(self._settling.items()):
             timer.cancel()
-            act()
-        self._settling.clear()
+            self._settled(key)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request. Every answer, refusals included, may be read by pages of any origin."""
@@ -247,19 +246,21 @@ class EventBridge:
         return response
 
     def _after_settling(self, actions: list[Callable[[], None]]) -> None:
-        def act() -> None:
-            for action in actions:
-                action()
-
-        def settled() -> None:
-            del self._settling[timer]
-            act()
-
         if self._settle > 0:
-            timer = asyncio.get_running_loop().call_later(self._settle, settled)
-            self._settling[timer] = act
+            # A key and no closure: a timer that reaches itself would be garbage for the collector to find.
+            key = object()
+            timer = asyncio.get_running_loop().call_later(self._settle, self._settled, key)
+            self._settling[key] = timer, actions
         else:
-            act()
+            _all(actions)
+
+    def _settled(self, key: object) -> None:
+        _all(self._settling.pop(key)[1])
+
+
+def _all(actions: list[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
 
 
 def _carried_out(route: Route, call: Call, path: Path) -> object:

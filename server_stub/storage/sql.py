@@ -82,6 +82,12 @@ _DROP_ENTITY = delete(_entity).where(
     _entity.c.kind == bindparam("of_kind"),
     _entity.c.sid == bindparam("of_sid"),
 )
+_DROP_EVENTS = delete(_event).where(
+    _event.c.workspace_sid == bindparam("of"), _event.c.seq < bindparam("from_here")
+)
+_DROP_FACTS = delete(_fact).where(
+    _fact.c.workspace_sid == bindparam("of"), _fact.c.number < bindparam("from_here")
+)
 
 
 class SqlStore(ABC):
@@ -242,11 +248,9 @@ class SqlStore(ABC):
         self._put(connection, _event, [(of, event.seq, event_row(event)) for event in part.events])
         self._put(connection, _fact, [(of, fact.number, fact_row(fact)) for fact in part.facts])
         if part.events_from:
-            old = (_event.c.workspace_sid == of) & (_event.c.seq < part.events_from)
-            connection.execute(delete(_event).where(old))
+            connection.execute(_DROP_EVENTS, {"of": of, "from_here": part.events_from})
         if part.facts_from:
-            old = (_fact.c.workspace_sid == of) & (_fact.c.number < part.facts_from)
-            connection.execute(delete(_fact).where(old))
+            connection.execute(_DROP_FACTS, {"of": of, "from_here": part.facts_from})
 
     def _put(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
+import sqlite3
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,9 +26,9 @@ from server_stub.domain.model import Limits, Reservation, Task
 from server_stub.domain.records import Record
 from server_stub.domain.workspace import Workspace
 from server_stub.limits import Doorkeeper, ServerLimits
-from server_stub.outbox import Session
+from server_stub.outbox import Hold, Session
 from server_stub.process import FILES_BESIDE, GarbageKeeper
-from server_stub.storage import Data
+from server_stub.storage import Data, sql
 from server_stub.storage.sqlite import SqliteStore
 from server_stub.views import Frame, event_frame
 from tests.server.conftest import Open
@@ -222,6 +224,47 @@ async def test_after_ten_thousand_reservations_nothing_has_grown_and_there_is_no
     # They refer to each other, and yet are freed when they are forgotten.
     assert alive(Task) - tasks < RESERVATIONS // 10
     assert alive(Reservation) - reservations < RESERVATIONS // 10
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_a_command_whose_frames_followed_its_answer_is_freed_without_the_garbage_collector(
+    open_desk: Open,
+) -> None:
+    desk = await open_desk(settle_ms=1)
+    nina = desk.client("nina")
+    socket = await nina.ready()
+    for _ in range(3):
+        [reservation] = desk.task().reservations.values()
+        await socket.event("reservation.created")
+        await nina.answer_reservation(reservation.sid, "accepted")
+        await socket.event("reservation.accepted")
+        await nina.answer_reservation(reservation.sid, "completed")
+        await socket.event("task.completed")
+        await socket.event("reservation.completed")
+    await until(lambda: not alive(Hold))
+
+
+async def test_what_is_forgotten_is_deleted_with_statements_that_were_put_together_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_anew(table: Any) -> Any:
+        raise AssertionError(f"a statement for {table} is put together anew")
+
+    clock = StandingClock(1_800_000_000.0)
+    limits = Limits(retention_seconds=1, max_events=1, max_counted_events=1)
+    store = SqliteStore(tmp_path / "data.sqlite")
+    settings = Settings(port=0, limits=limits)
+    async with Data(store) as data, StubServer(settings, clock=clock, data=data) as server:
+        assert server._durability is not None
+        monkeypatch.setattr(sql, "delete", made_anew)
+        for _ in range(2 * MOST_RECORDS):  # what is too much is taken out in lots
+            server.run(server.workspace_sid, lambda ws: ws.create_task(attributes="{}"))
+        await server._durability.committed()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.sqlite")) as stored:
+        [(events,), (facts,)] = stored.execute(
+            "SELECT count(*) FROM event UNION ALL SELECT count(*) FROM fact"
+        )
+    assert max(events, facts) < MOST_RECORDS  # so some were
 
 
 # --- A command ----------------------------------------------------------------------------------
