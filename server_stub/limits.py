@@ -179,8 +179,7 @@ class RateLimit:
         allowed = left >= 1
         left -= allowed
         self._callers[caller] = left, now
-        if len(self._callers) > MAX_KEYS:
-            self._callers.popitem(last=False)
+        self._forget(now)
         until_next = 0 if left >= 1 else math.ceil((1 - left) / self._per_second)
         headers = {
             "X-Rate-Limit-Limit": f"{self._size:g}",
@@ -194,6 +193,14 @@ class RateLimit:
             f"Too many requests: {self._per_second:g} per second are accepted, try again in {until_next} s",
             headers={**headers, "Retry-After": str(until_next)},
         )
+
+    def _forget(self, now: float) -> None:
+        """Let go of those that asked longest ago: who has a full budget again is like one who never asked."""
+        while self._callers:
+            left, since = next(iter(self._callers.values()))
+            if left + (now - since) * self._per_second < self._size and len(self._callers) <= MAX_KEYS:
+                break
+            self._callers.popitem(last=False)
 
 
 # --- Connections --------------------------------------------------------------------------------

@@ -144,9 +144,17 @@ class Tokens:
         begins = claims.get("nbf")
         # Not the claims themselves: they take ten times as much memory.
         self._known[digest] = caller, None if begins is None else float(cast("float", begins))
-        if len(self._known) > REMEMBERED_TOKENS:
-            self._known.popitem(last=False)
+        self._forget()
         return caller
+
+    def _forget(self) -> None:
+        """Let go of the oldest tokens that are of no more use, or too many."""
+        now = self._clock.now()
+        while self._known:
+            oldest, _ = next(iter(self._known.values()))
+            if oldest.expires_at + LEEWAY > now and len(self._known) <= REMEMBERED_TOKENS:
+                break
+            self._known.popitem(last=False)
 
     def _verify(self, token: str) -> tuple[Caller, Mapping[str, object]]:
         ours = self._credentials

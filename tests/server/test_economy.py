@@ -8,6 +8,7 @@ import gc
 import json
 import sqlite3
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -224,6 +225,23 @@ async def test_after_ten_thousand_reservations_nothing_has_grown_and_there_is_no
     # They refer to each other, and yet are freed when they are forgotten.
     assert alive(Task) - tasks < RESERVATIONS // 10
     assert alive(Reservation) - reservations < RESERVATIONS // 10
+
+
+async def test_a_token_is_remembered_for_its_life_and_no_longer(open_desk: Open) -> None:
+    clock = StandingClock(time.time())
+    desk = await open_desk(token_clock=clock)
+    worker_sid = desk.hire("nina")
+
+    async def used(lifetime: int) -> int:
+        client = desk.let_in(worker_sid, ttl=lifetime)
+        assert (await client.send(client.me, "GET")).status == 200
+        return len(desk.server._bridge._tokens._known)
+
+    assert [await used(60), await used(3600), await used(61)] == [1, 2, 3]
+    clock.move_to(clock.now() + 600)
+    assert await used(10_000) == 3  # the first is gone; the third waits for the second, and no longer
+    clock.move_to(clock.now() + 3600)
+    assert await used(20_000) == 2
 
 
 @pytest.mark.usefixtures("no_collections")

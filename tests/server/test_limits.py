@@ -152,6 +152,19 @@ def test_only_so_many_callers_are_remembered() -> None:
         limit.take(str(MAX_KEYS))
 
 
+def test_a_caller_whose_budget_is_full_again_is_forgotten() -> None:
+    now = 0.0
+    limit = RateLimit(2, now=lambda: now)
+    for caller in "abc":
+        limit.take(caller)
+    now = 0.4
+    limit.take("c")
+    assert len(limit) == 3
+    now = 0.6
+    limit.take("d")
+    assert len(limit) == 2  # c and d
+
+
 async def test_requests_of_an_account_and_of_each_token_are_limited(open_desk: Open) -> None:
     desk: Desk = await open_desk(server_limits=ServerLimits(max_requests_per_second=0.01))
     nina, omar = desk.client("nina"), desk.client("omar")
