@@ -430,11 +430,10 @@ class Emitter(Generic[EventName]):
 
 
 class Listenable(Emitter[EventName]):
-    """What the application calls to listen: the implementation behind each class's signatures.
+    """What the application calls to listen."""
 
-    The live objects name a class of `_signatures` as their base, which is this one at run time and tells
-    type checkers what each event's handlers take.
-    """
+    # The live objects name a class of `_signatures` as their base, which is this one at run time and tells
+    # type checkers what each event's handlers take.
 
     __slots__ = ()
 

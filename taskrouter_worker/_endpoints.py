@@ -13,6 +13,7 @@ __all__ = [
     "check_connection_options",
     "check_int",
     "check_seconds",
+    "check_wait",
     "event_bridge_urls",
     "shown_url",
     "warn_retired_edge",
@@ -108,6 +109,19 @@ def check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
     if not value > 0:
         raise ValueError(f"{name} must be more than 0 seconds, got {value!r}")
+
+
+def check_wait(name: str, value: object) -> None:
+    """Refuse what is no number of seconds to wait, 0 included.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: negative.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not value >= 0:
+        raise ValueError(f"{name} must be 0 or more seconds, got {value!r}")
 
 
 def check_connection_options(ssl_context: object, proxy: object) -> None:

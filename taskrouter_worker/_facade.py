@@ -1,4 +1,4 @@
-"""What the synchronous classes are made of: a loop in its own thread, objects that stand for live ones.
+"""What the synchronous classes are made of: objects that stand for live ones.
 
 A live object belongs to its event loop. Reading it from another thread is safe, since what it shows is
 replaced as a whole; everything else is carried over to the loop by `LoopThread`.
@@ -6,33 +6,27 @@ replaced as a whole; everything else is carried over to the loop by `LoopThread`
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import logging
-import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
-from queue import Empty, SimpleQueue
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from ._emitter import Dispatcher, Handler, Listenable, Origin, is_coroutine_function
+from ._loop_thread import Call, LoopThread
 from ._streams import EventStream, Overflow
 from .errors import HandlerError, NotConnectedError
 
 __all__ = [
     "BlockingStream",
-    "Call",
     "Command",
     "Facade",
     "Facades",
-    "Inbox",
     "ListenableFacade",
-    "LoopThread",
     "WorkerThread",
     "command",
     "command_of",
@@ -48,238 +42,6 @@ H = TypeVar("H", bound=Handler)
 Live = TypeVar("Live")
 Detail = TypeVar("Detail")  # what the signatures of `_sync_signatures.pyi` want to know
 AnyFacade = TypeVar("AnyFacade", bound="Facade[Any]")
-
-Call = Callable[[], object]
-
-
-class Inbox:
-    """Calls that wait for the thread that shall make them.
-
-    It has no lock: a signal's handler may come in at any moment, and wait for the thread that puts to end.
-    """
-
-    def __init__(self) -> None:
-        self._calls: deque[Call] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()  # rings for each call, and at the end
-        self._closed = False
-
-    def put(self, call: Call) -> None:
-        """Add one; calls are made in this order."""
-        self._calls.append(call)
-        self._bell.put(None)
-
-    def close(self) -> None:
-        """Nobody waits any longer; what is there can still be taken."""
-        self._closed = True
-        self._bell.put(None)
-
-    def wait(self, timeout: float | None) -> int:
-        """How many there are now; waits for the first one, up to `timeout` seconds, unless closed."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self._calls and not self._closed:
-            try:
-                self._bell.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
-            except Empty:
-                break
-            if self._closed:
-                self._bell.put(None)  # for others who wait
-        return len(self._calls)
-
-    def take(self) -> Call | None:
-        """The one that waited longest, None if there is none.
-
-        One at a time: those that are not taken yet keep their place when a call raises `KeyboardInterrupt`,
-        and when it takes others itself, as a dialog with a loop of its own does.
-        """
-        try:
-            return self._calls.popleft()
-        except IndexError:
-            return None
-
-
-class LoopThread:
-    """An event loop in a thread of its own, and the way into it.
-
-    Args:
-        name: the thread's.
-        show: from what the loop knows to what the application sees.
-        command_timeout: seconds that a blocking command may take, None for ever.
-        over: why nothing can be done in it any more, once it has ended.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        show: Callable[[Any], Any],
-        command_timeout: float | None,
-        over: str = "the worker was disconnected",
-    ) -> None:
-        self._name = name
-        self.show = show
-        self._command_timeout = command_timeout
-        self._why_over = over
-        self._lock = threading.RLock()  # a signal's handler may come in while its own thread holds it
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None  # set while calls are taken
-        self._over = False
-        self._spawned: set[asyncio.Task[None]] = set()
-
-    def start(self, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `body` in the thread; the thread ends with it.
-
-        Raises:
-            RuntimeError: it was started before, or there can be no more threads.
-            OSError: there can be no more event loops, such as for want of files.
-        """
-        with self._lock:
-            if self._thread is not None or self._over:
-                raise RuntimeError("this worker was already started; make a new one for a new session")
-            ready: Future[None] = Future()
-            # A daemon: a window that is closed without disconnect() must not keep the process alive.
-            thread = self._thread = threading.Thread(
-                target=self._main, args=(body, ready), name=self._name, daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:  # the system has no more
-                self._thread = None
-                raise
-        error = ready.exception()
-        if error is not None:
-            thread.join()
-            raise error
-
-    def refuse_start(self) -> bool:
-        """If it was not started yet, it never will be; whether that is so."""
-        with self._lock:
-            if self._thread is None:
-                self._over = True
-            return self._thread is None
-
-    def _main(self, body: Callable[[], Coroutine[Any, Any, None]], ready: Future[None]) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.get_loop()  # before there is a coroutine that nobody would await
-                runner.run(self._take_calls(body, ready))
-        except BaseException as error:
-            if ready.done():
-                raise
-            with self._lock:
-                self._thread = None
-            ready.set_exception(error)
-
-    async def _take_calls(self, body: Callable[[], Coroutine[Any, Any, None]], ready: Future[None]) -> None:
-        with self._lock:
-            self._loop = asyncio.get_running_loop()
-        ready.set_result(None)
-        try:
-            await body()
-        finally:
-            with self._lock:
-                self._loop = None
-                self._over = True
-            # What was handed over before begins now; the end of the loop then cancels it, see `_guarded`.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the caller is in the thread."""
-        return threading.current_thread() is self._thread
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread was started and has not ended."""
-        return self._thread is not None and self._thread.is_alive()
-
-    @property
-    def was_started(self) -> bool:
-        """Whether it ever ran."""
-        return self._thread is not None
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine of the worker's own end; in the loop's thread only."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._spawned.add(task)  # the loop itself does not hold its tasks
-        task.add_done_callback(self._spawned.discard)
-
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the thread's end; False if it did not come in time. In the thread itself, do not wait."""
-        if self._thread is None or self.is_current:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def post(self, call: Call) -> bool:
-        """Make a call in the loop, soon; False if there is no loop."""
-        with self._lock:
-            if self._loop is None:
-                return False
-            self._loop.call_soon_threadsafe(call)
-            return True
-
-    def do(self, call: Callable[[], T]) -> T:
-        """Make a short call in the loop and return its result. Without a loop, make it here."""
-        done: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it is raised where `do` was called
-                done.set_exception(error)
-
-        if self.is_current or not self.post(run):
-            return call()
-        return done.result()
-
-    def submit(self, begin: Callable[[], Coroutine[Any, Any, object]]) -> Future[Any]:
-        """Run a coroutine in the loop; the future shows its result as the application sees it.
-
-        Raises:
-            NotConnectedError: there is no loop yet, or not any more.
-        """
-        with self._lock:
-            if self._loop is None:
-                raise NotConnectedError(
-                    self._why_over if self._over else "the worker was not started: enter `with worker` first"
-                )
-            return asyncio.run_coroutine_threadsafe(self._guarded(begin), self._loop)
-
-    async def _guarded(self, begin: Callable[[], Coroutine[Any, Any, object]]) -> object:
-        try:
-            return self.show(await begin())
-        except asyncio.CancelledError:
-            if self._over:  # not canceled by the caller: the loop ends
-                raise NotConnectedError(f"{self._why_over} meanwhile") from None
-            raise
-
-    def call(self, begin: Callable[[], Coroutine[Any, Any, object]], *, bounded: bool = True) -> Any:
-        """Run a coroutine in the loop and wait for it.
-
-        Raises:
-            TimeoutError: it took longer than a command may take; it was canceled.
-            RuntimeError: called in the loop's own thread, where waiting would never end.
-            NotConnectedError: as `submit`.
-        """
-        if self.is_current:
-            raise RuntimeError(
-                "this call would block the thread that must carry it out: call it from another thread, "
-                "or use submit()"
-            )
-        future = self.submit(begin)
-        try:
-            return future.result(self._command_timeout if bounded else None)
-        except CancelledError:
-            raise NotConnectedError("the call was canceled") from None
-        except TimeoutError:
-            if future.done():  # the coroutine's own
-                raise
-            raise TimeoutError(
-                f"no result within {self._command_timeout:g} s; a command may have been carried out"
-            ) from None
-        finally:
-            future.cancel()  # when the wait was given up, also by Ctrl-C
 
 
 class WorkerThread(LoopThread):
@@ -351,18 +113,20 @@ class Facade(Generic[Live]):
 
 
 class Facades:
-    """The facades of one worker. They live as long as the application holds them, or listens to them."""
+    """The facades of one worker. They live as long as the application holds them, or listens to them.
+
+    It has no lock: see `_loop_thread`.
+    """
 
     def __init__(self, kinds: dict[type[Any], type[Facade[Any]]]) -> None:
         self._kinds = kinds
-        self._lock = threading.RLock()  # a signal's handler may come in while its own thread holds it
-        # By identity: a facade keeps its live object, so that the number stays its own.
-        self._known: weakref.WeakValueDictionary[int, Facade[Any]] = weakref.WeakValueDictionary()
+        # By identity: a facade keeps its live object, so that the number stays its own. Its entry goes in the
+        # same step as the facade itself, since dict.pop is no Python code: none is of another object.
+        self._known: dict[int, weakref.ref[Facade[Any]]] = {}
 
     def add(self, facade: Facade[Any]) -> None:
         """This one stands for its live object."""
-        with self._lock:
-            self._known[id(facade._live)] = facade
+        self._known[id(facade._live)] = self._reference(facade)
 
     def show(
         self, thread: LoopThread, value: Any
@@ -370,15 +134,24 @@ class Facades:
         """The facade of a live object, a list of facades, or the value itself."""
         if isinstance(value, list):
             return [self.show(thread, item) for item in cast("list[object]", value)]
-        with self._lock:
-            facade = self._known.get(id(value))
+        live: object = value
+        while True:
+            reference = self._known.get(id(live))
+            facade = None if reference is None else reference()
             if facade is not None:
                 return facade
-            live: object = value
             kind = self._kinds.get(type(live))
             if kind is None:
-                return value
-            return self._known.setdefault(id(value), kind(thread, value))
+                return live
+            facade = kind(thread, live)
+            reference = self._reference(facade)
+            if self._known.setdefault(id(live), reference) is reference:
+                return facade
+            # Another thread was quicker. What goes first must be the reference, which would take that entry.
+            del reference
+
+    def _reference(self, facade: Facade[Any]) -> weakref.ref[Facade[Any]]:
+        return weakref.ref(facade, functools.partial(self._known.pop, id(facade._live)))
 
 
 class ListenableFacade(Facade[Live], Generic[Live, Detail]):

@@ -7,13 +7,16 @@ that nobody needs here, and a handler is started for each reservation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 
-__all__ = ["HandlerTasks"]
+__all__ = ["HandlerTasks", "ending_the_program"]
+
+ENDS_PROGRAM: Final = (KeyboardInterrupt, SystemExit)
 
 
 class HandlerTasks:
@@ -21,7 +24,8 @@ class HandlerTasks:
 
     At its end those that still run are canceled as anyio does it: again and again, wherever they wait,
     except where they are shielded. What a task raises cancels the body and is raised from it, in a group;
-    a handler's exceptions do not come so far, only what is none, such as `SystemExit`.
+    a handler's exceptions do not come so far. `SystemExit` and `KeyboardInterrupt` are not raised again: out
+    of a task they end the event loop itself, and a second time they would end its shutdown.
     """
 
     def __init__(self) -> None:
@@ -89,5 +93,27 @@ class HandlerTasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failures.append(error)
+            if not isinstance(error, ENDS_PROGRAM):
+                self._failures.append(error)
             self._body.cancel()
+
+
+@contextmanager
+def ending_the_program() -> Generator[None]:
+    """Around all that an owner task runs: what ends the program leaves it as it is.
+
+    Task groups would pass it on in a group, which asyncio takes for any task's failure: nobody would see it,
+    and the program would go on with a session that has ended.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: a plain handler raised it, or Ctrl-C came where no loop handles it.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException | None = group.subgroup(ENDS_PROGRAM)
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is None:
+            raise
+        raise error from None

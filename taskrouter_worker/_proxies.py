@@ -48,3 +48,14 @@ class Proxies:
         if proxy is None or proxy_bypass(parts.netloc):
             return None
         return proxy if "://" in proxy else f"http://{proxy}"
+
+    def for_websocket(self, url: str) -> str | None:
+        """The proxy that websockets takes for `url`, None for none: that library has an order of its own."""
+        from urllib.request import proxy_bypass  # noqa: PLC0415 - the same
+
+        parts = urlsplit(url)
+        found = self.all()
+        if not found or proxy_bypass(parts.netloc):
+            return None
+        schemes = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
+        return next((found[scheme] for scheme in schemes if scheme in found), None)

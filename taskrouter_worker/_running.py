@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
+from ._endpoints import check_wait
 from .activity import Activity
 from .errors import NotConnectedError, RequestError, TaskRouterError
 from .reservation import Reservation
@@ -19,7 +20,7 @@ from .reservation import Reservation
 if TYPE_CHECKING:
     from .worker import Worker
 
-__all__ = ["DEFAULT_SIGNALS", "Program", "drain", "leave", "run"]
+__all__ = ["DEFAULT_SIGNALS", "Program", "drain", "leave", "leave_block", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,11 @@ DEFAULT_SIGNALS: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
 
 async def drain(worker: Worker, *, activity_sid: str | None, timeout: float) -> list[Reservation]:
     """See `Worker.drain`."""
+    check_wait("timeout", timeout)
+    if not worker.activities:
+        raise NotConnectedError(
+            "the worker is not known yet: enter `async with worker` and wait for `ready` first"
+        )
     activity = _resting_activity(worker, activity_sid)
     if activity is None:
         logger.warning("the workspace has no activity that takes no work: new reservations may still come")
@@ -78,6 +84,29 @@ async def leave(program: Program, *, activity_sid: str | None, timeout: float) -
         logger.warning("could not drain: %s", error)
 
 
+async def leave_block(program: Program, owners: Callable[[], Collection[asyncio.Task[None]]]) -> None:
+    """Disconnect at the end of an `async with`, and return when nothing of it runs any more.
+
+    Who is canceled meanwhile still lets handlers finish, and who is canceled again does not wait for them.
+
+    Args:
+        program: what is left.
+        owners: the tasks that everything of it runs below.
+    """
+    # A canceled scope of anyio's cancels each await anew, the one that joins the owner too. asyncio's own
+    # cancellation knows no shield, and comes here when it is not the first one.
+    with anyio.CancelScope(shield=True):
+        try:
+            await program.disconnect()
+        except asyncio.CancelledError:
+            running = [owner for owner in owners() if not owner.done()]
+            for owner in running:
+                owner.cancel()
+            if running:
+                await asyncio.wait(running)
+            raise
+
+
 async def run(
     program: Program,
     *,
@@ -86,6 +115,7 @@ async def run(
     signals: Sequence[signal.Signals],
 ) -> None:
     """See `Worker.run`."""
+    check_wait("drain_timeout", drain_timeout)
     asked = anyio.Event()
     asked_again = anyio.Event()
     entered = False

@@ -15,9 +15,16 @@ from urllib.parse import urlencode, urlsplit
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
 from websockets.protocol import State
 
+from . import _tls
 from ._disconnect import DisconnectCause
 from ._endpoints import shown_url
 from ._proxies import Proxies
@@ -83,7 +90,8 @@ class Signaling:
         self._proxies = proxies or Proxies()
         self._recorder = recorder
         self._offline_if_disconnected = offline_if_disconnected
-        self._ssl = ssl_context if urlsplit(url).scheme == "wss" else None
+        self._secure = urlsplit(url).scheme == "wss"
+        self._ssl = ssl_context
         self._proxy: str | Literal[True] | None = proxy
 
     async def open(self, token: Token, *, close_existing_sessions: bool) -> Connection:
@@ -93,8 +101,8 @@ class Signaling:
             ConnectionFailedError: it could not be opened. Nothing of the URL's query is in its text.
         """
         uri = self._uri(token, close_existing_sessions)
-        # Any: what websockets passes on to asyncio; `ssl=None` would be refused for wss.
-        options: dict[str, Any] = {} if self._ssl is None else {"ssl": self._ssl}
+        # Any: what websockets passes on to asyncio; any `ssl` would be refused for ws.
+        options: dict[str, Any] = {"ssl": self._ssl or _tls.platform_context()} if self._secure else {}
         try:
             connection = await self._open(uri, options)
         # ImportError and ValueError: a proxy that the environment names and the library cannot use.
@@ -129,7 +137,7 @@ class Signaling:
         )
 
     def _failure(self, error: Exception) -> ConnectionFailedError:
-        where = shown_url(self._url)
+        where = f"{shown_url(self._url)}{self._detour()}"
         match error:
             case InvalidStatus():
                 status = error.response.status_code
@@ -140,10 +148,25 @@ class Signaling:
                 return ConnectionFailedError(f"{where} is not a websocket URL")
             case TimeoutError():
                 return ConnectionFailedError(f"{where} did not open the websocket within {OPEN_SECONDS:g} s")
+            case InvalidMessage(__cause__=EOFError()):
+                hint = "a client certificate, in ssl_context" if self._secure else "TLS: wss://"
+                return ConnectionFailedError(
+                    f"{where} closed the connection without an answer; perhaps it wants {hint}"
+                )
+            case InvalidMessage():
+                return ConnectionFailedError(f"{where} answered with something that is not HTTP")
             case OSError() | ImportError():
-                return ConnectionFailedError(f"cannot connect to {where}: {error}")
+                trouble = _tls.trouble(error) or str(error)
+                return ConnectionFailedError(f"cannot connect to {where}: {trouble}")
             case _:  # its text may hold the URL, or the proxy's password
                 return ConnectionFailedError(f"cannot connect to {where}: {type(error).__name__}")
+
+    def _detour(self) -> str:
+        """The proxy on the way, which may be what does not answer; empty if there is none."""
+        proxy = self._proxy
+        if proxy is True:
+            proxy = self._proxies.for_websocket(self._url)
+        return "" if proxy is None else f" through the proxy {shown_url(proxy)}"
 
     def _uri(self, token: Token, close_existing_sessions: bool) -> str:
         query = {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from ._endpoints import check_seconds
-from ._facade import Command, Facade, LoopThread, command_of, submit
+from ._facade import Command, Facade, command_of, submit
+from ._loop_thread import LoopThread
 from ._token_keeper import TokenProvider
 from .workspace import MAX_PAGE_SIZE, TaskInfo, TaskQueue, WorkerInfo, Workspace, WorkspaceReader
 
@@ -165,21 +165,26 @@ class _OwnThread(LoopThread):
         )
         self._workspace = workspace
         self._closing = asyncio.Event()
-        self._starting = threading.RLock()  # a signal's handler may come in while its own thread holds it
         self._closed = False
 
     def submit(self, begin: Callable[[], Coroutine[Any, Any, object]]) -> Future[Any]:
         """As `LoopThread.submit`; the first one starts the thread."""
-        with self._starting:  # whoever comes second waits until the loop is there
-            if not self.was_started and not self._closed:
-                self.start(self._body)
+        self._see_to_the_loop()
         return super().submit(begin)
+
+    def call(self, begin: Callable[[], Coroutine[Any, Any, object]], *, bounded: bool = True) -> Any:
+        """As `LoopThread.call`; the first one starts the thread."""
+        self._see_to_the_loop()
+        return super().call(begin, bounded=bounded)
+
+    def _see_to_the_loop(self) -> None:
+        if not self._closed and not self.begin(self._body):
+            self.wait_begun()
 
     def close(self, timeout: float | None) -> bool:
         """End it, if it was started, and wait."""
-        with self._starting:
-            self._closed = True
-            self.refuse_start()
+        self._closed = True
+        self.refuse_start()
         self.post(self._closing.set)
         return self.join(timeout)
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from ._endpoints import shown_url
 from ._proxies import Proxies
 from ._requests import Request
+from ._tls import trouble
 from ._token import Token
 from ._version import __version__
 from .errors import (
@@ -227,8 +229,10 @@ class Transport:
             reason = "the proxy that the environment names is not a URL"
         # UnicodeError: of a host that cannot be looked up. aiohttp lets it through.
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            why = trouble(error)
+            why = f"{type(error).__name__}: {error}" if why is None else f"{shown_url(self._url)}: {why}"
             raise NetworkError(
-                f"{request.method} {request.path} failed: {type(error).__name__}: {error}",
+                f"{request.method} {request.path} failed: {why}",
                 method=request.method,
                 path=request.path,
             ) from error

@@ -30,6 +30,8 @@ Wrong arguments raise `TypeError` or `ValueError` before any I/O. No text holds 
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AuthenticationError",
     "ConnectionFailedError",
@@ -67,10 +69,23 @@ class TaskRouterError(Exception):
 
     ends_session: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: as pickle takes it
+        # Exceptions are made anew from their positional arguments, which most of these need more than. Who
+        # gets one from another process would not get that far: a pool of processes breaks over it.
+        return _made_anew, (type(self), self.args), self._state()
+
+    def _state(self) -> dict[str, object]:
+        """The attributes that go along when it is copied or sent to another process."""
+        return vars(self)
+
     @property
     def retryable(self) -> bool:
         """Whether the same attempt may succeed later without a change by the caller."""
         return False
+
+
+def _made_anew(kind: type[TaskRouterError], args: tuple[object, ...]) -> TaskRouterError:
+    return kind.__new__(kind, *args)
 
 
 class TokenError(TaskRouterError):
@@ -265,7 +280,8 @@ class HandlerError(TaskRouterError):
     Attributes:
         event: the event it was called for.
         handler: the handler itself.
-        source: the object that emitted the event.
+        source: the object that emitted the event. Of both a copy holds the text only: neither can be sent to
+            another process.
     """
 
     def __init__(self, message: str, *, event: str, handler: object, source: object) -> None:
@@ -273,3 +289,6 @@ class HandlerError(TaskRouterError):
         self.event = event
         self.handler = handler
         self.source = source
+
+    def _state(self) -> dict[str, object]:
+        return {**vars(self), "handler": repr(self.handler), "source": repr(self.source)}

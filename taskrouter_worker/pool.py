@@ -18,8 +18,8 @@ import anyio.abc
 from . import _running
 from ._disconnect import Disconnect
 from ._emitter import Dispatcher, Handler, Listenable
-from ._endpoints import check_int
-from ._handler_tasks import HandlerTasks
+from ._endpoints import check_int, check_wait
+from ._handler_tasks import HandlerTasks, ending_the_program
 from ._session import SessionState
 from ._transport import SharedSession
 from .errors import HandlerError, NotConnectedError, RequestError, TaskRouterError
@@ -64,11 +64,15 @@ class _Member:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.scope = anyio.CancelScope()
         self.leaving = False  # its end was asked for here
         self.settled = asyncio.Event()  # it was ready once, or has ended
         self.gone = asyncio.Event()
         self.bound: dict[tuple[str, Handler], list[Handler]] = {}
+
+    @functools.cached_property
+    def scope(self) -> anyio.CancelScope:
+        """What its whole life runs in; made where there is an event loop, and workers may be added before."""
+        return anyio.CancelScope()
 
 
 class WorkerPool:
@@ -98,7 +102,7 @@ class WorkerPool:
         max_connections: HTTP connections of all workers together; requests beyond wait for one.
         starts_at_once: workers that make their first attempt to connect at the same time.
         start_jitter: each start waits a random part of so many seconds first.
-        **options: for every worker, see `Worker`.
+        **options: for every worker, see `Worker`; all but `record`, which `add` takes.
 
     Raises:
         TypeError, ValueError: a wrong argument.
@@ -116,10 +120,7 @@ class WorkerPool:
     ) -> None:
         check_int("max_connections", max_connections, 1)
         check_int("starts_at_once", starts_at_once, 1)
-        if isinstance(start_jitter, bool) or not isinstance(start_jitter, int | float):
-            raise TypeError(f"start_jitter must be a number of seconds, got {start_jitter!r}")
-        if not start_jitter >= 0:
-            raise ValueError(f"start_jitter must be 0 or more seconds, got {start_jitter!r}")
+        check_wait("start_jitter", start_jitter)
         if "record" in options:
             raise TypeError("a recording is of one worker: give `record` to add(), not to the pool")
         self._shared: SharedSession | None = None
@@ -292,7 +293,7 @@ class WorkerPool:
         try:
             await self._opened.wait()
         except BaseException:
-            await self._leave()
+            await _running.leave_block(self, self._owners)
             raise
         return self
 
@@ -302,12 +303,12 @@ class WorkerPool:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Disconnect all workers, and leave nothing running."""
-        await self._leave()
+        """Disconnect all workers, and leave nothing running. Canceled meanwhile, wait for no handler."""
+        await _running.leave_block(self, self._owners)
 
-    async def _leave(self) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.disconnect()
+    def _owners(self) -> list[asyncio.Task[None]]:
+        own = [] if self._owner is None else [self._owner]
+        return own + [owner for worker in self.workers for owner in worker._owners()]
 
     async def disconnect(self) -> None:
         """Disconnect all workers for good. Running handlers get five seconds to finish.
@@ -341,8 +342,12 @@ class WorkerPool:
 
         Args:
             activity_sid: see `Worker.drain`.
-            timeout: seconds to wait.
+            timeout: seconds to wait, 0 or more.
+
+        Raises:
+            TypeError, ValueError: `timeout` is no such number.
         """
+        check_wait("timeout", timeout)
         left: list[Reservation] = []
 
         async def one(worker: Worker) -> None:
@@ -375,10 +380,11 @@ class WorkerPool:
         Args:
             drain_timeout: seconds to finish what was accepted.
             drain_activity_sid: see `Worker.drain`.
-            signals: which signals.
+            signals: which signals; SIGINT and SIGTERM unless given.
 
         Raises:
             TaskRouterError: why the last worker ended.
+            TypeError, ValueError: `drain_timeout` is no number of seconds, 0 or more.
         """
         await _running.run(
             _Program(self),
@@ -388,6 +394,10 @@ class WorkerPool:
         )
 
     async def _own(self) -> None:
+        with ending_the_program():
+            await self._run()
+
+    async def _run(self) -> None:
         try:
             async with anyio.create_task_group() as tasks, HandlerTasks() as handlers:
                 self._dispatcher.open(handlers)

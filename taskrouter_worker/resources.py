@@ -14,7 +14,7 @@ the key by its path.
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -42,6 +42,9 @@ DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Epoch = float | int | None
 """Epoch seconds (or milliseconds where said). Null happens and means "never"."""
+
+Sid = Annotated[str, msgspec.Meta(min_length=1)]
+"""Of what the application is told of: it is part of the path that a command goes to."""
 
 T = TypeVar("T")
 
@@ -106,7 +109,7 @@ class WorkerChannelFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 class TransferFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A transfer of a task from one worker to another worker or to a queue."""
 
-    sid: str
+    sid: Sid
     transfer_type: str  # WORKER, QUEUE
     transfer_mode: str  # WARM, COLD
     transfer_to: str
@@ -126,7 +129,7 @@ class TransferFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 class TaskFields(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """A task, alone or nested in a reservation."""
 
-    sid: str
+    sid: Sid
     workflow_sid: str | None
     workflow_name: str | None
     queue_sid: str | None
@@ -157,7 +160,7 @@ class ShortReservationFields(msgspec.Struct, kw_only=True, frozen=True, gc=False
     are not even fields here.
     """
 
-    sid: str
+    sid: Sid
     account_sid: str
     workspace_sid: str
     worker_sid: str

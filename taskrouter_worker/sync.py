@@ -20,20 +20,19 @@ from typing import Any, ClassVar, Final, ParamSpec, Self, TypeVar, Unpack, cast
 
 from . import _running
 from ._emitter import is_coroutine_function
-from ._endpoints import check_seconds
+from ._endpoints import check_seconds, check_wait
 from ._facade import (
     BlockingStream,
-    Call,
     Command,
     Facade,
     Facades,
-    Inbox,
     WorkerThread,
     command,
     command_of,
     drive,
     submit,
 )
+from ._loop_thread import Call, Inbox
 from ._session import SessionState
 from ._sync_signatures import OwnFacade, TaskFacade, WorkerFacade
 from ._sync_workspace import SyncWorkspace, SyncWorkspaceReader
@@ -235,7 +234,7 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         def handle(reservation):
             reservation.accept()
 
-        worker.run()        # until Ctrl-C; or: with worker: ... worker.process_events(timeout=1) ...
+        worker.run()  # until Ctrl-C
 
     In Tk, whose loop asks now and then (``root.after`` may not be called from other threads)::
 
@@ -251,9 +250,9 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         calls = Calls()
         calls.arrived.connect(lambda call: call(), Qt.ConnectionType.QueuedConnection)
         worker = SyncWorker(token, deliver=calls.arrived.emit)
-        worker.start()                                       # returns at once
-        accepting = worker.submit(reservation.accept)        # so does this
-        worker.when_done(accepting, show_answer)             # show_answer(accepting), in the window's thread
+        worker.start()                                 # returns at once
+        accepting = worker.submit(reservation.accept)  # so does this
+        worker.when_done(accepting, show_answer)       # in the window's thread
 
     When the window closes, call `disconnect`: it waits for the thread's end, a few milliseconds as a rule.
 
@@ -262,8 +261,9 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         deliver: takes a function without arguments and has it called in the thread where handlers
             belong. It is called in the worker's thread and must not block. None: `process_events` calls
             them.
-        command_timeout: seconds that a blocking command may take, None for ever. `wait_for`, `drain` and
-            streams have limits of their own.
+        command_timeout: seconds that a blocking command may take, None for ever; then it raises
+            `TimeoutError`, and may have been carried out. `wait_for`, `drain` and streams have limits of
+            their own.
         **options: see `Worker`.
 
     Raises:
@@ -360,6 +360,10 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         What waits for `process_events` still can be processed. In the worker's own thread, where
         `deliver` may have led, it only begins the end.
 
+        A signal's handler may call it at any moment. Give it a `timeout` there: what the signal interrupted
+        may hold a lock that is none of this package's, such as a logging handler's, and the worker's thread
+        may need that for its end.
+
         Args:
             timeout: seconds to wait.
 
@@ -403,13 +407,15 @@ class SyncWorker(WorkerView, WorkerFacade[Worker, SyncReservation]):
         Args:
             drain_timeout: seconds to finish what was accepted.
             drain_activity_sid: see `Worker.drain`.
-            signals: which signals.
+            signals: which signals; SIGINT and SIGTERM unless given.
 
         Raises:
             TaskRouterError: the session ended for another reason.
+            TypeError, ValueError: `drain_timeout` is no number of seconds, 0 or more.
             RuntimeError: handlers are not called here but by `deliver`; or it was started before.
         """
         self._check_own_inbox()
+        check_wait("drain_timeout", drain_timeout)
         asked = False
 
         def stop() -> None:

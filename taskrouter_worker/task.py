@@ -114,7 +114,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
         """Replace the task's attributes (no merge) and return it.
 
         Raises:
-            TypeError: not a dict that JSON can show.
+            TypeError, ValueError: not a dict that JSON can show.
             RequestError: the service refused, or could not be reached.
         """
         checked = check_attributes(attributes)
@@ -146,7 +146,7 @@ class Task(TaskView, TaskEmitter[OutgoingTransfer]):
             hold_method: how `hold_url` is fetched, GET or POST.
 
         Raises:
-            TypeError: an option has the wrong type.
+            TypeError, ValueError: a wrong argument.
             RequestError: the service refused, or could not be reached.
         """
         params = _hold_options(hold, hold_url, hold_method)

@@ -13,7 +13,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-import anyio
 import msgspec
 
 from . import _running
@@ -30,6 +29,7 @@ from ._endpoints import (
     warn_retired_edge,
 )
 from ._flags import Flag, first
+from ._handler_tasks import ending_the_program
 from ._requests import Request, check_sid
 from ._session import Session, SessionState
 from ._signatures import WorkerEmitter
@@ -313,13 +313,19 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         # The one task that everything of this worker runs below. It is joined in `disconnect`.
         self._owner = asyncio.create_task(self._own(), name="taskrouter worker")
         over = Flag()
-        self._owner.add_done_callback(lambda _: over.set())
+
+        def ended(owner: asyncio.Task[None]) -> None:
+            if not owner.cancelled():
+                owner.exception()  # `_own` has told it; asyncio need not, should nobody ask
+            over.set()
+
+        self._owner.add_done_callback(ended)
         try:
             while not self._ready:
                 self._check_alive(self._owner)
                 await first(self._session.changed, over)
         except BaseException:
-            await self._leave()
+            await _running.leave_block(self, self._owners)
             raise
         return self
 
@@ -329,13 +335,11 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Disconnect, and leave nothing running."""
-        await self._leave()
+        """Disconnect, and leave nothing running. Who is canceled meanwhile does not wait for handlers."""
+        await _running.leave_block(self, self._owners)
 
-    async def _leave(self) -> None:
-        # A canceled scope of anyio's cancels each await anew, the one that joins the owner too.
-        with anyio.CancelScope(shield=True):
-            await self.disconnect()
+    def _owners(self) -> list[asyncio.Task[None]]:
+        return [] if self._owner is None else [self._owner]
 
     async def disconnect(self) -> None:
         """End the session for good: no reconnect, no `update_token` revives it.
@@ -360,11 +364,12 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
         Args:
             activity_sid: where to; by default the activity `Offline`, or any that takes no work.
-            timeout: seconds to wait.
+            timeout: seconds to wait, 0 or more.
 
         Raises:
-            ValueError: there is no such activity, or it takes work.
+            TypeError, ValueError: there is no such activity, it takes work, or a wrong `timeout`.
             RequestError: the service refused the activity, or could not be reached.
+            NotConnectedError: the worker was not `ready` yet, or its session ended meanwhile.
         """
         return await _running.drain(self, activity_sid=activity_sid, timeout=timeout)
 
@@ -383,10 +388,11 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         Args:
             drain_timeout: seconds to finish what was accepted.
             drain_activity_sid: see `drain`.
-            signals: which signals.
+            signals: which signals; SIGINT and SIGTERM unless given.
 
         Raises:
             TaskRouterError: as `async with` and `wait_closed`.
+            TypeError, ValueError: `drain_timeout` is no number of seconds, 0 or more.
         """
         await _running.run(
             self, drain_timeout=drain_timeout, drain_activity_sid=drain_activity_sid, signals=signals
@@ -467,7 +473,8 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
 
     async def _own(self) -> None:
         try:
-            await self._session.run()
+            with ending_the_program():
+                await self._session.run()
         except Exception:
             logger.exception("a defect of this package ended the session of %s", self.sid or "a worker")
             raise
@@ -573,7 +580,7 @@ class Worker(WorkerView, WorkerEmitter[Reservation]):
         """Replace the worker's attributes (no merge) and return the worker.
 
         Raises:
-            TypeError: not a dict that JSON can show.
+            TypeError, ValueError: not a dict that JSON can show.
             RequestError: the service refused, or could not be reached.
         """
         checked = check_attributes(attributes)

@@ -190,6 +190,9 @@ class WorkspaceReader:
     """What can be read of a workspace: its workers, task queues and tasks.
 
     `Worker.workspace` is one, with the worker's token and connections; `Workspace` is one with its own.
+
+    Every fetch raises `NotConnectedError` as well, before a worker's first session and after the end, and
+    `TokenProviderError` where the provider failed.
     """
 
     __slots__ = ("_commands", "_known_sid", "_page_size")
@@ -443,6 +446,8 @@ class Workspace(WorkspaceReader):
         return (self._tokens.token.workspace_sid or "") if self._tokens.has_one else ""
 
     async def _routes(self) -> WorkspaceRoutes:
+        if self._commands.closed:  # the provider is asked no more
+            raise NotConnectedError("the workspace was closed")
         return WorkspaceRoutes(_workspace_of(await self._tokens.first(), self._given_sid))
 
 

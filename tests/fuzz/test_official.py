@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from server_stub import StubServer
+import pytest
+
+from server_stub import Settings, StubServer
 from tests.budget import examples
 from tests.fuzz.official import DIFFERENCES, SIGNALS, Handler, compare, frames_of, our_verdict
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    """One with the same SIDs each time: the frames are the same, and so are their mutations."""
+    async with StubServer(Settings(port=0, seed=6)) as server:
+        yield server
 
 
 async def test_both_sdks_agree_about_mutated_frames(server: StubServer) -> None:

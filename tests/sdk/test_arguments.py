@@ -194,6 +194,8 @@ METHODS: list[Method] = [
     (lambda o: o.worker.set_attributes({"a": {True: 1}}), TypeError, "attributes"),
     (lambda o: o.worker.set_attributes({"a": "\ud800"}), ValueError, "attributes"),
     (lambda o: o.worker.set_attributes({"a": datetime.now(UTC)}), TypeError, "attributes .*datetime"),
+    (lambda o: o.worker.drain(timeout="60"), TypeError, "timeout .*'60'"),
+    (lambda o: o.worker.drain(timeout=-1), ValueError, "timeout .*-1"),
     (lambda o: o.worker.create_task(1, "b", WW, WQ), TypeError, "to .*1"),
     (lambda o: o.worker.create_task("a", None, WW, WQ), TypeError, "from_ .*None"),
     (lambda o: o.worker.create_task("a", "b", "WW1", WQ), ValueError, "workflow_sid .*'WW1'"),
@@ -319,6 +321,7 @@ async def test_calls_before_the_first_ready_say_what_to_do() -> None:
         lambda: worker.set_attributes({}),
         lambda: worker.create_task("a", "b", WW, WQ),
         worker.fetch_latest_version,
+        worker.drain,
     ):
         with pytest.raises(NotConnectedError, match="async with worker"):
             await call()

@@ -38,6 +38,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "task.canceled": CREATED[1]["task"],
 }
 KNOWN = sorted(SAMPLES)
+WORKER_EVENTS = {name for name in KNOWN if name.startswith("worker.")}
 OPTIONAL = {"token_lifetime", "task_sid", "reservation_timeout"}  # of a channel, version too
 
 
@@ -47,6 +48,12 @@ def test_every_pushed_event_type_and_init_is_decoded() -> None:
         event = decode(text((event_type, SAMPLES[event_type])))
         assert event is not None
         assert event.type == event_type
+
+
+@pytest.mark.parametrize("event_type", sorted({*KNOWN} - {"init", "reservation.failed"} - WORKER_EVENTS))
+def test_an_event_of_something_without_a_name_is_an_error(event_type: str) -> None:
+    with pytest.raises(InvalidMessageError, match=r"length >= 1 - at `\$\.sid`"):
+        decode(text((event_type, {**SAMPLES[event_type], "sid": ""})))
 
 
 @pytest.mark.parametrize("frame", ["", " ", "\n\t ", b"", b" ", b"\r\n"])

@@ -17,9 +17,10 @@ from taskrouter_worker import (
     Reservation,
     SessionState,
     Worker,
+    WorkerPool,
 )
 from tests.sdk.peer import Peer, heard, server_error, token, virtual_worker
-from tests.sdk.virtual import ended, passes, settle, virtual_time
+from tests.sdk.virtual import VirtualTimeLoop, ended, passes, settle, virtual_time
 from tests.sdk.world import AVAILABLE, BREAK, OFFLINE, sid
 
 ONE = sid("WR", 1)
@@ -387,6 +388,77 @@ async def test_a_timeout_of_anyio_around_the_block_leaves_nothing(greeting: str 
     assert scope.cancelled_caught
     assert worker.state is SessionState.CLOSED
     assert peer.live == []
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@virtual_time
+async def test_a_block_that_is_canceled_twice_leaves_nothing_and_waits_for_no_handler(pooled: bool) -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+    block: Worker | WorkerPool = worker
+    if pooled:
+        block = WorkerPool(start_jitter=0.0)
+        seams = worker._transport
+        worker = block.add(token())
+        worker._transport = worker._commands._transport = seams
+        worker._session._signaling = peer
+    canceled: list[float] = []
+
+    @worker.on("ready")
+    async def busy(_: Worker) -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            canceled.append(asyncio.get_running_loop().time())
+
+    async def work() -> None:
+        async with block:
+            await asyncio.sleep(1000)
+
+    working = asyncio.create_task(work())
+    await passes(2)
+    working.cancel()
+    await passes(1)
+    assert not working.done()  # the handler has five seconds
+    working.cancel()
+    assert await ended(asyncio.wait({working}), within=1) == 0
+    assert working.cancelled()
+    assert canceled == [asyncio.get_running_loop().time()]
+    assert worker.state is SessionState.CLOSED
+    assert peer.live == []
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt()], ids=["exit", "interrupt"])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "coroutine"])
+def test_a_handler_that_ends_the_program_ends_it(ending: BaseException, plain: bool) -> None:
+    peer = Peer()
+    worker = virtual_worker(peer)
+
+    def leave(_: Reservation) -> None:
+        raise ending
+
+    async def leave_later(reservation: Reservation) -> None:
+        await asyncio.sleep(0)
+        leave(reservation)
+
+    worker.on("reservationCreated", leave if plain else leave_later)
+
+    async def main() -> None:
+        async with worker:
+            peer.push(peer.world.create_reservation())
+            await asyncio.sleep(1000)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        with pytest.raises(type(ending)) as caught:
+            runner.run(main())
+        assert caught.value is ending
+        assert loop.time() < 1000
+    assert worker.state is SessionState.CLOSED
+    assert peer.live == []
+    assert peer.closed
+    assert loop.problems() == []
 
 
 @virtual_time

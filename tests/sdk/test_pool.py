@@ -55,6 +55,28 @@ async def nothing_left() -> Any:
     assert left == []
 
 
+async def test_a_pool_may_be_filled_before_there_is_an_event_loop(server: StubServer) -> None:
+    office = Office(server)
+    tokens = [access_token(server, office.hire(f"bot {number}")) for number in range(2)]
+
+    def program() -> int:
+        pool = WorkerPool(start_jitter=0, **office.options())
+        for token in tokens:
+            pool.add(token)
+        ready: list[Worker] = []
+
+        @pool.on("ready")
+        async def leave(worker: Worker) -> None:
+            ready.append(worker)
+            if len(ready) == len(tokens):
+                await pool.disconnect()
+
+        asyncio.run(pool.run(signals=()))
+        return len(ready)
+
+    assert await within_patience(asyncio.to_thread(program)) == 2
+
+
 async def test_workers_share_connections_and_handlers(server: StubServer) -> None:
     office = Office(server)
     pool = pool_of(office, 20, max_connections=3, starts_at_once=4)

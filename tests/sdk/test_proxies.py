@@ -21,6 +21,7 @@ from taskrouter_worker import (
 from taskrouter_worker._requests import Routes
 from taskrouter_worker._token import Token
 from taskrouter_worker._transport import Transport
+from tests.sdk.loopback import closed_port
 from tests.sdk.office import Office
 from tests.sdk.proxy import Proxy, proxy_server
 from tests.sdk.world import WORKER, WORKSPACE
@@ -129,6 +130,26 @@ async def test_a_proxy_that_refuses_is_told_without_its_password(
             await workspace.fetch_task("WT" + "0" * 32)
     for text in (str(error), str(caught.value), caplog.text):
         assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+async def test_a_proxy_in_the_way_is_named_without_its_password(
+    server: StubServer, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    place = await closed_port()
+    proxy = f"http://ann:s3cret@{place}"
+    if by == "environment":
+        monkeypatch.setenv("http_proxy", proxy)
+    office = Office(server)
+    worker = office.worker(office.hire(), proxy=proxy if by == "option" else True)
+    told: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    worker.once("error", told.set_result)
+    entering = asyncio.create_task(worker.__aenter__())
+    async with asyncio.timeout(30):
+        error = await told
+    await worker.disconnect()
+    await asyncio.gather(entering, return_exceptions=True)
+    assert f"{server.ws_server} through the proxy http://***@{place}: " in str(error)
 
 
 async def test_a_pool_uses_the_environments_proxy_for_its_shared_connections(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import inspect
+import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +49,43 @@ def test_every_error_is_public() -> None:
     for name in errors.__all__:
         assert issubclass(getattr(errors, name), errors.TaskRouterError)
         assert name in (errors.__doc__ or ""), f"{name} is missing in the drawn tree"
+
+
+REQUEST: dict[str, Any] = {"method": "GET", "path": "Workspaces/WS1"}
+DETAILS: dict[type[errors.TaskRouterError], dict[str, Any]] = {
+    errors.ConnectionFailedError: {"status": 503},
+    errors.InvalidMessageError: {"event_type": "init"},
+    errors.RateLimitedError: {**REQUEST, "status": 429, "retry_after": 2.5},
+    errors.EndedOtherwiseError: {**REQUEST, "sid": "WR1", "outcome": "canceled"},
+    errors.HandlerError: {"event": "ready", "handler": print, "source": object()},
+}
+
+
+def sent(error: errors.TaskRouterError) -> errors.TaskRouterError:
+    """As it comes out of another process."""
+    found: errors.TaskRouterError = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    return found
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("way", [sent, copy.copy, copy.deepcopy])
+def test_every_error_comes_unharmed_out_of_another_process(
+    name: str, way: Callable[[errors.TaskRouterError], errors.TaskRouterError]
+) -> None:
+    kind: type[errors.TaskRouterError] = getattr(errors, name)
+    details = DETAILS.get(kind, REQUEST if issubclass(kind, errors.RequestError) else {})
+    error = kind("what was wrong", **details)
+    error.ends_session = True
+    expected = dict(vars(error))
+    if kind is errors.HandlerError:  # neither can be sent
+        expected |= {key: repr(details[key]) for key in ("handler", "source")}
+
+    found = way(error)
+
+    assert type(found) is kind
+    assert str(found) == "what was wrong"
+    assert vars(found) == expected
+    assert found.retryable == error.retryable
 
 
 def test_every_public_class_of_the_public_modules_is_offered() -> None:

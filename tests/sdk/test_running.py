@@ -8,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,13 @@ from taskrouter_worker import (
     Reservation,
     SessionDisplacedError,
     SessionState,
+    SyncWorker,
     Worker,
+    WorkerPool,
 )
 from tests.sdk.loopback import closed_port
 from tests.sdk.office import Office
-from tests.sdk.peer import Peer, server_error, virtual_worker
+from tests.sdk.peer import Peer, server_error, token, virtual_worker
 from tests.sdk.virtual import ended, passes, settle, virtual_time
 from tests.sdk.world import BREAK, OFFLINE, sid
 from tests.support import access_token
@@ -177,6 +180,14 @@ async def test_a_drain_that_is_refused_is_logged_and_ends_the_program(
     async with asyncio.timeout(PATIENCE):
         await running
     assert "could not drain" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Worker, SyncWorker, WorkerPool])
+async def test_run_refuses_a_wrong_drain_timeout_before_it_connects(kind: Any) -> None:
+    made: Any = kind() if kind is WorkerPool else kind(token())
+    for wrong, refused in (("60", TypeError), (None, TypeError), (-1, ValueError)):
+        with pytest.raises(refused, match=f"drain_timeout .*{wrong!r}"):
+            await made.run(drain_timeout=wrong)
 
 
 async def test_run_raises_why_the_session_ended_and_no_exception_group(server: StubServer) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -16,13 +18,23 @@ from typing import Any, cast, overload
 
 import pytest
 
-from taskrouter_worker import Disconnect, NotConnectedError, SessionState, SyncWorker
-from taskrouter_worker._facade import Facade, Facades, LoopThread
+from taskrouter_worker import (
+    Disconnect,
+    NetworkError,
+    NotConnectedError,
+    NotFoundError,
+    SessionState,
+    SyncWorker,
+    SyncWorkspace,
+)
+from taskrouter_worker._facade import Facade, Facades
+from taskrouter_worker._loop_thread import LoopThread
 from taskrouter_worker._signaling import Connection
 from taskrouter_worker._token import Token
 from taskrouter_worker.sync import SyncReservation
 from taskrouter_worker.telemetry import Telemetry
 from tests.sdk.peer import Peer, virtual_worker
+from tests.sdk.world import sid
 
 PATIENCE = 30.0
 
@@ -130,6 +142,137 @@ def test_a_signals_handler_may_disconnect_at_any_step_of_processing_events(step:
         finally:
             sys.settrace(before)
     assert left == [True]
+
+
+# The end, at any moment
+
+
+def interrupted(use: Callable[[], object], step: int, come_in: Callable[[], object]) -> int:
+    """Make calls of the blocking classes, and have a signal's handler come in before their `step`th line.
+
+    Returns:
+        How many lines there were.
+    """
+    lines = 0
+    parts = ("_facade.py", "_loop_thread.py", "threading.py", "concurrent/futures/_base.py")
+
+    def look(frame: FrameType, event: str, _: object) -> Any:  # Any: as tracing functions are typed
+        nonlocal lines
+        if not frame.f_code.co_filename.endswith(parts):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == step:
+                sys.settrace(None)
+                come_in()
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        with contextlib.suppress(NotConnectedError, NetworkError):
+            use()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def at_each_line(one: Callable[[int], int]) -> None:
+    """Call `one` for each line that it counts: 100 at least, or what was to be looked at is not there."""
+    step, lines = 1, one(0)
+    assert lines >= 100
+    while step <= lines:
+        one(step)
+        step += 1
+
+
+def test_a_signals_handler_may_disconnect_at_any_line_of_a_call() -> None:
+    def one(step: int) -> int:
+        worker = worker_of(Peer())
+        left: list[bool] = []
+
+        def use() -> None:
+            worker.update_token("another")
+            worker.on("tokenUpdated", print)
+            assert worker.activity is not None
+            worker.submit(worker.fetch_latest_version)
+            worker.fetch_latest_version()
+
+        with worker:
+            lines = interrupted(use, step, lambda: left.append(worker.disconnect(timeout=PATIENCE)))
+        assert left == [True] * min(step, 1), step
+        return lines
+
+    at_each_line(one)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system makes processes in other ways")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_is_told_that_it_has_no_worker_and_leaves_the_parents_alone() -> None:
+    worker = worker_of(Peer())
+    workspace = SyncWorkspace("token", sid("WS", 1))
+    reading, writing = os.pipe()
+
+    def told(use: Callable[[], object]) -> str:
+        try:
+            return repr(use())
+        except NotConnectedError as error:
+            return str(error)
+
+    with worker, workspace:
+        worker.on("tokenUpdated", lambda: None)
+        worker.update_token("another")  # its handler waits for process_events: the parent's alone
+        workspace._own_thread.begin(workspace._own_thread._body)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE))  # ends it if it hangs
+            answers = [
+                told(worker.fetch_latest_version),
+                told(lambda: worker.submit(worker.fetch_latest_version)),
+                told(lambda: worker.update_token("another")),
+                told(lambda: worker.on("ready", print)),
+                told(lambda: workspace.fetch_task(sid("WT", 1))),
+                told(lambda: worker.process_events(timeout=None)),
+                told(worker.disconnect),
+                told(workspace.close),
+            ]
+            os.write(writing, "\n".join(answers).encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as answered:
+            answers = answered.read().splitlines()
+        assert os.waitpid(child, 0)[1] == 0
+        assert worker.fetch_latest_version() is worker
+        assert worker.process_events() == 1
+    why = "its thread runs in the process that this one was forked from: make a new object here"
+    assert answers == [*[why] * 5, "0", "True", "True"]
+
+
+def test_a_signals_handler_may_close_a_workspace_at_any_line_of_a_call() -> None:
+    def one(step: int) -> int:
+        workspace = SyncWorkspace("token", sid("WS", 1))
+        left: list[bool] = []
+
+        def use() -> None:
+            with pytest.raises(NotFoundError):
+                workspace.fetch_task(sid("WT", 1))
+            workspace.update_token("another")
+            workspace.submit(workspace.fetch_task, sid("WT", 1))
+
+        def come_in() -> None:
+            about_to_start = not workspace._own_thread.is_alive  # then it ends as soon as it has
+            left.append(workspace.close(timeout=PATIENCE) or about_to_start)
+
+        peer = Peer()
+        peer.fail("Tasks", *[NotFoundError("none", method="GET", path="Tasks", status=404) for _ in range(2)])
+        with workspace:
+            workspace._workspace._commands._transport = virtual_worker(peer)._transport
+            lines = interrupted(use, step, come_in)
+        assert left == [True] * min(step, 1), step
+        assert not workspace._own_thread.is_alive
+        return lines
+
+    at_each_line(one)
 
 
 # The start

@@ -292,6 +292,15 @@ async def test_a_closed_workspace_says_so(server: StubServer) -> None:
         await workspace.fetch_task_queues()
 
 
+async def test_a_workspace_that_was_closed_before_its_first_fetch_asks_no_provider(
+    server: StubServer,
+) -> None:
+    workspace = Workspace(token_provider=failing, eb_server=server.eb_server)
+    await workspace.close()
+    with pytest.raises(NotConnectedError, match="the workspace was closed"):
+        await workspace.fetch_task_queues()
+
+
 def nothing() -> None:
     """A provider that returns no token."""
 
