@@ -49,7 +49,9 @@ taskrouter-stub explain "$(taskrouter-stub task create topic=cards vip:=true)"
 taskrouter-stub task list
 ```
 
-Be nina: keys accept, reject, wrap up and complete, and change her activity.
+Be nina: keys accept, reject, wrap up and complete, and change her activity. They are for the row with `▶`,
+or else the first one that they fit. `▷` marks a row that has just come up: for half a second no key is for
+it, and a key that is held or pressed twice is one press, so that nobody accepts what they did not see.
 
 <!-- snippet: shown because it needs a terminal; tests/cli/test_screen.py runs it in one -->
 ```sh

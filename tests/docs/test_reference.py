@@ -94,6 +94,18 @@ def test_links_of_pages_lead_somewhere_in_the_repository_too(page: str) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
+def test_files_and_modules_that_pages_name_exist() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    text = "".join(path.read_text(encoding="utf-8") for path in pages)
+    tops = "benchmarks|docs|examples|server_stub|taskrouter_worker|tests"
+    named = set(re.findall(rf"(?<![\w./])(?:{tops})/[\w./-]*\w/?", text)) - {"server_stub/commands/NAME.py"}
+    named |= {name.replace(".", "/") for name in re.findall(rf"python -m ((?:{tops})(?:\.\w+)+)", text)}
+    assert len(named) > 100
+    assert [
+        it for it in sorted(named) if not any((ROOT / f"{it}{end}").exists() for end in ("", ".py"))
+    ] == []
+
+
 def test_docstrings_examples_are_fenced_and_public_names_are_links() -> None:
     text = "See `Worker` and `worker_token`::\n\n    worker = Worker(token)\n\nand `no_such` ``Worker``."
     assert as_markdown(text) == (

@@ -142,7 +142,7 @@ def test_installs_name_this_package_and_extras_that_it_has() -> None:
     installs = of_kind("install")
     assert len(installs) >= 3
     for snippet in installs:
-        for extras in re.findall(r"taskrouter-worker\[([^]]+)\]", snippet.text):
+        for extras in re.findall(r"(?:taskrouter-worker|\.)\[([^]]+)\]", snippet.text):
             assert set(extras.split(",")) <= project["optional-dependencies"].keys(), snippet.name
 
 
