@@ -22,6 +22,7 @@ from taskrouter_worker.recording import Recorder
 from taskrouter_worker.terms import Role, SidPrefix, WorkspaceTemplate
 from taskrouter_worker.tokens import worker_token
 
+from .account import Account
 from .callbacks import Callbacks
 from .chronicle import Chronicle
 from .clocks import HandClock, StandingClock
@@ -55,7 +56,6 @@ from .state.documents import StateInput
 from .state.keeper import StateKeeper
 from .state.routes import StateRoutes
 from .storage import Data, Durability, StorageError
-from .store import Account
 from .switchboard import Switchboard
 from .tokens import MAX_TOKEN, Credentials, Tokens
 
@@ -199,8 +199,8 @@ class StubServer:
                 settings=lambda: {**kept, "default_workspace_sid": self.workspace_sid},
                 failed=self._storage_failed,
             )
-        if self.account.workspaces:
-            self._state.resume(settings.seed_document, default_sid=stored.get("default_workspace_sid", ""))
+        if (default_sid := stored.get("default_workspace_sid")) is not None:  # also if all were deleted
+            self._state.resume(settings.seed_document, default_sid=default_sid)
         else:
             self._state.begin(settings.seed_document)
         self._state_routes = StateRoutes(self._state, guard=self._check_caller)
@@ -277,7 +277,10 @@ class StubServer:
 
     @property
     def workspace_sid(self) -> str:
-        """The default workspace: the seed's first one, or one made from the FIFO template."""
+        """The default workspace: the seed's first one, or one made from the FIFO template.
+
+        If it was deleted, the oldest one that is there; "" if there is none.
+        """
         return self._state.default_sid
 
     @property
@@ -359,6 +362,7 @@ class StubServer:
             shutdown_timeout=SHUTDOWN_SECONDS,
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
+            auto_decompress=False,  # what is compressed is refused: it may unpack to gigabytes
             # For aiohttp this is also how long each further request's headers may take.
             keepalive_timeout=self.settings.server_limits.idle_timeout,
         )

@@ -5,6 +5,7 @@ aiohttp's own habits that would tell or keep too much are curbed here as well.
 
 from __future__ import annotations
 
+import base64
 import logging
 import ssl
 import traceback
@@ -21,7 +22,15 @@ from .commits import CommitFailed
 from .replies import CORS, ApiError, commit_failed, error_response
 from .settings import BRIDGE_PATH
 
-__all__ = ["OriginGuard", "as_json", "forget_handlers", "once_stored", "quiet_logger", "tls_context"]
+__all__ = [
+    "OriginGuard",
+    "as_json",
+    "check_handshake",
+    "forget_handlers",
+    "once_stored",
+    "quiet_logger",
+    "tls_context",
+]
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +92,7 @@ def as_json(heard: Callable[[BaseProtocol], None]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         heard(request.protocol)
         try:
+            _refuse_compressed(request)
             return await handler(request)
         except ApiError as error:
             return error_response(error, headers=_headers(request))
@@ -105,6 +115,40 @@ def as_json(heard: Callable[[BaseProtocol], None]) -> Middleware:
             return error_response(failed, headers=_headers(request))
 
     return middleware
+
+
+def _refuse_compressed(request: web.Request) -> None:
+    """No client sends such bodies, and some kilobytes of them would be gigabytes: they are never unpacked."""
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise ApiError(415, "Content-Encoding is not accepted here: send the body as it is", code=20001)
+
+
+def check_handshake(request: web.Request) -> None:
+    """Refuse what aiohttp cannot take for a websocket's handshake (RFC 6455, 4.2.1), saying why.
+
+    A subprotocol is refused as well: none is spoken here, aiohttp would log it, and some put a token there.
+
+    Raises:
+        ApiError: 400.
+    """
+    headers = request.headers
+    try:
+        key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
+    except ValueError:
+        key = b""
+    problem, connection = "", ",".join(headers.getall("Connection", []))
+    if "upgrade" not in [word.strip().lower() for word in connection.split(",")]:
+        problem = "Connection must be Upgrade"
+    elif headers.get("Sec-WebSocket-Version") != "13":
+        problem = "Sec-WebSocket-Version must be 13"
+    elif len(key) != 16:
+        problem = "Sec-WebSocket-Key must be 16 bytes in base64"
+    elif "Sec-WebSocket-Protocol" in headers:
+        problem = "Sec-WebSocket-Protocol must be left out: the token goes into the address, as ?token=..."
+    if problem:
+        text = f"This is no websocket handshake: {problem}"
+        raise ApiError(400, text, headers={"Sec-WebSocket-Version": "13"})
 
 
 def _headers(request: web.Request) -> dict[str, str] | None:

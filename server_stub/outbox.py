@@ -180,14 +180,13 @@ class Hold:
 class Outbox:
     """What goes to the sessions of one worker, in order."""
 
-    __slots__ = ("_deliver", "_most", "_round", "pending", "sessions", "waiters")
+    __slots__ = ("_deliver", "_most", "_round", "pending", "sessions")
 
     def __init__(self, deliver: Callable[[Session, Frame], None], most: int) -> None:
         self._deliver = deliver
         self._most = most
         self.sessions: dict[int, Session] = {}
         self.pending: deque[Frame | Hold] | None = None  # None as long as nobody holds anything
-        self.waiters: list[asyncio.Future[None]] = []  # new sessions that wait for their turn
         self._round: object | None = None  # the transaction that the last frames waited for
 
     def hold_until_committed(self, commits: Commits) -> None:
@@ -253,10 +252,3 @@ class Outbox:
     def is_initialising(self) -> bool:
         """Whether a session is still fetching its snapshot."""
         return any(session.held is not None for session in self.sessions.values())
-
-    def next_turn(self) -> None:
-        """Let the sessions that wait for their turn try again."""
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiters.clear()

@@ -15,13 +15,13 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
+from .account import Account
 from .clocks import HeldClock
 from .commits import Commits
 from .domain.errors import DomainError
 from .domain.events import Event
 from .domain.telephony import StatusCallback
 from .domain.workspace import Workspace
-from .store import Account
 
 __all__ = ["InternalError", "Publish", "PublishCallbacks", "Runtime"]
 

@@ -40,11 +40,13 @@ from .domain.model import Activity, Worker
 from .domain.workspace import Workspace
 from .faults import ActionKind, FaultAction, Faults, Struck
 from .faults.wire import HALF_OPEN_SECONDS, abort, fall_silent, forget_late, reset, write_frame
+from .front import check_handshake
 from .limits import ServerLimits
 from .outbox import CloseCode, Hold, Mark, Outbox, Session
 from .replies import ApiError, error_response
 from .runtime import InternalError, Runtime
 from .tokens import LEEWAY, Caller, TokenRefused, Tokens, token_digest
+from .turns import Displaced, Turns
 from .views import HEARTBEAT, Frame, SnapshotPart, event_frame, init_frame
 from .wheel import Wheel
 
@@ -68,6 +70,8 @@ UNACKNOWLEDGED_MS: Final = 45_000
 MIN_LIFETIME_MS: Final = 5_001
 MAX_LIFETIME_MS: Final = 2_147_488_647
 """Outside of these the timers of the JavaScript SDK fire at once."""
+
+_DISPLACED: Final = "displaced by another session of the worker"
 
 TapDirection = Literal["sent", "connected", "disconnected"]
 
@@ -119,6 +123,7 @@ class Sessions:
         self._mark_numbers = count(1)
         self._marks: dict[bytes, Mark] = {}  # by their payload, until everyone answered
         self._outboxes: dict[str, Outbox] = {}  # by worker SID
+        self._turns = Turns(self._must_wait)
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # workers about to go offline, by SID
         self._wheel = Wheel(heartbeat_seconds, beat=self._beat, expire=self._expire, complete=self._complete)
         self._registered = 0  # sessions
@@ -289,7 +294,7 @@ class Sessions:
         for outbox in list(self._outboxes.values()):
             for session in list(outbox.sessions.values()):
                 self._end(session, CloseCode.GOING_AWAY, "the server is shutting down")
-            outbox.next_turn()
+        self._turns.wake_all()
         for session in self._half_open:
             abort(session.transport)
         self._wheel.stop()
@@ -307,7 +312,11 @@ class Sessions:
 
         A client with a bad token is let in and then told why it must go: a refused upgrade would
         reach the JavaScript SDK as an anonymous failure.
+
+        Raises:
+            ApiError: 400, it is no handshake.
         """
+        check_handshake(request)
         if self._faults.watches_websockets:
             refused = self._refused_by_fault(request)
             if refused is not None:
@@ -352,9 +361,12 @@ class Sessions:
             ApiError(fault.status or 503, "refused by a fault that a test asked for", headers=fault.headers)
         )
 
-    def _caller(self, query: Mapping[str, str]) -> Caller:
+    def _check_open(self) -> None:
         if self._all_ended is not None:
             raise _Refusal(CloseCode.GOING_AWAY, "the server is shutting down")
+
+    def _caller(self, query: Mapping[str, str]) -> Caller:
+        self._check_open()
         try:
             caller = self._tokens.caller(query.get("token", ""))
         except TokenRefused as refused:
@@ -382,22 +394,20 @@ class Sessions:
         """Register the session and queue its `init`."""
         workspace, worker_sid = self._worker(caller)
         if query.get("closeExistingSessions") == "true":
-            self._end_all(worker_sid, CloseCode.DISPLACED, "displaced by another session of the worker")
-        await self._turn(worker_sid)
-        if self._all_ended is not None:
-            raise _Refusal(CloseCode.GOING_AWAY, "the server is shutting down")
-        workspace, worker_sid = self._worker(caller)  # the world may have moved while it waited
+            self._end_all(worker_sid, CloseCode.DISPLACED, _DISPLACED)
+            self._turns.displace(worker_sid)
+        self._check_room(worker_sid, waiting=len(self._turns.waiting(worker_sid)))
+        try:
+            await self._turns.wait(worker_sid, TURN_SECONDS)
+            self._check_open()
+            workspace, worker_sid = self._worker(caller)  # the world may have moved while it waited
+            self._check_room(worker_sid)
+        except Displaced:
+            raise _Refusal(CloseCode.DISPLACED, _DISPLACED) from None
+        except BaseException:
+            self._turns.next(worker_sid)  # this one does not use it
+            raise
         outbox = self._outboxes.get(worker_sid)
-        limits = self._limits
-        if outbox is not None and len(outbox.sessions) >= limits.max_sessions_per_worker:
-            raise _Refusal(
-                CloseCode.TOO_MANY,
-                f"the worker has {limits.max_sessions_per_worker} sessions, which is the limit",
-            )
-        if self._registered >= limits.max_sessions:
-            raise _Refusal(
-                CloseCode.TOO_MANY, f"the account has {limits.max_sessions} sessions, which is the limit"
-            )
         offline = query.get("setWorkerOfflineIfDisconnected") != "false"
         session = Session(
             next(self._numbers),
@@ -411,7 +421,7 @@ class Sessions:
             poke=self._poke,
         )
         if outbox is None:
-            outbox = self._outboxes[worker_sid] = Outbox(self._deliver, limits.max_waiting_frames)
+            outbox = self._outboxes[worker_sid] = Outbox(self._deliver, self._limits.max_waiting_frames)
         outbox.sessions[session.number] = session
         self._registered += 1
         leaving = self._leaving.pop(worker_sid, None)
@@ -426,18 +436,27 @@ class Sessions:
         self._tell("connected", session, b"")
         return session
 
-    async def _turn(self, worker_sid: str) -> None:
-        """Wait until no other session of the worker is fetching its snapshot, but not for long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + TURN_SECONDS
-        while True:
-            outbox = self._outboxes.get(worker_sid)
-            remaining = deadline - loop.time()
-            if outbox is None or not outbox.is_initialising or remaining <= 0 or self._all_ended is not None:
-                return
-            waiter = loop.create_future()
-            outbox.waiters.append(waiter)
-            await asyncio.wait({waiter}, timeout=remaining)
+    def _check_room(self, worker_sid: str, *, waiting: int = 0) -> None:
+        """Refuse a session that is one too many, behind so many of the worker that wait for their turn.
+
+        Raises:
+            _Refusal: it is.
+        """
+        limits = self._limits
+        if self.count_of(worker_sid) + waiting >= limits.max_sessions_per_worker:
+            raise _Refusal(
+                CloseCode.TOO_MANY,
+                f"the worker has {limits.max_sessions_per_worker} sessions, which is the limit",
+            )
+        if self._registered >= limits.max_sessions:
+            raise _Refusal(
+                CloseCode.TOO_MANY, f"the account has {limits.max_sessions} sessions, which is the limit"
+            )
+
+    def _must_wait(self, worker_sid: str) -> bool:
+        """Whether a session of the worker is fetching its snapshot."""
+        outbox = self._outboxes.get(worker_sid)
+        return outbox is not None and outbox.is_initialising and self._all_ended is None
 
     async def _serve(self, session: Session, request: web.Request) -> None:
         _notice_dead_peers(request)
@@ -582,9 +601,7 @@ class Sessions:
                 break
             if not session.already_shows(frame):
                 self._send(session, frame)
-        outbox = self._outboxes.get(session.worker_sid)
-        if outbox is not None:
-            outbox.next_turn()
+        self._turns.next(session.worker_sid)
 
     def _beat(self, session: Session) -> None:
         # Frames that wait to be written are a sign of life themselves.
@@ -640,10 +657,11 @@ class Sessions:
         outbox = self._outboxes[session.worker_sid]
         del outbox.sessions[session.number]
         self._registered -= 1
-        outbox.next_turn()
+        if not outbox.sessions:
+            del self._outboxes[session.worker_sid]
+        self._turns.next(session.worker_sid)
         if outbox.sessions:
             return
-        del self._outboxes[session.worker_sid]
         code = session.closing
         if (
             self._all_ended is not None

@@ -48,8 +48,8 @@ class Settings:
         tls_cert, tls_key: PEM files; both or neither.
         limits: TaskRouter's limits and timers.
         seed: makes SIDs repeatable.
-        seed_document: what the workspaces are set up with, as a file (YAML, TOML or JSON) or as objects; one
-            empty workspace unless given. See `docs/state.md`.
+        seed_document: what the workspaces are set up with, as a file (YAML, TOML or JSON) or as objects; a
+            workspace with one queue unless given. See `docs/state.md`.
         server_limits: how much this server bears: sizes, connections, requests, times.
 
     Raises:

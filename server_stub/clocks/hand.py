@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from taskrouter_worker.clock import Clock
 
@@ -42,7 +42,7 @@ class HandClock:
             self._stands_at = None
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None]:
         """Stand still within the block; afterwards run again, if it ran."""
         ran = not self.is_stopped
         self.stop()

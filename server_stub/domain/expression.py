@@ -132,11 +132,23 @@ class Literal:
         return hash((type(self.value), self.value))
 
 
+_Key: TypeAlias = tuple[bool, object]
+
+
+def _key(value: object) -> _Key:
+    """Equal for scalars that an expression takes for equal: Python takes 1 and TRUE for it, too."""
+    return isinstance(value, bool), value
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """An array of constants."""
 
     items: tuple[Literal, ...]
+    keys: frozenset[_Key] = field(init=False, repr=False, compare=False)  # to look a value up among thousands
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", frozenset(_key(item.value) for item in self.items))
 
     def __str__(self) -> str:
         return f"[{', '.join(map(str, self.items))}]"
@@ -219,6 +231,11 @@ class Expression:
         return str(self.root)
 
     @property
+    def comparisons(self) -> int:
+        """How many there are: what it takes to evaluate it."""
+        return _comparisons(self.root)
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         """The comparisons that must hold for the whole to hold, of those that compare for equality."""
         return tuple(_needs(self.root))
@@ -234,6 +251,19 @@ class Expression:
         part of an AND, every part of an OR, and of a NOT the whole.
         """
         return tuple(_shortfalls(self.root, resolve))
+
+
+def _comparisons(root: Node) -> int:
+    found, waiting = 0, [root]
+    while waiting:
+        match waiting.pop():
+            case And(operands) | Or(operands):
+                waiting += operands
+            case Not(operand):
+                waiting.append(operand)
+            case _:
+                found += 1
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +385,10 @@ _NULL: Final = Literal(None)
 
 
 def _compare(left: Operand, operator: Operator, right: Operand, resolve: Resolve) -> bool:
-    a, b = _value(left, resolve), _value(right, resolve)
+    a = _value(left, resolve)
+    if isinstance(right, Array) and operator in (Operator.IN, Operator.NOT_IN):
+        return _is_scalar(a) and (_key(a) in right.keys) == (operator is Operator.IN)
+    b = _value(right, resolve)
     match operator:
         case Operator.IN:
             return isinstance(b, list) and _is_scalar(a) and _is_among(a, cast("list[object]", b))

@@ -160,7 +160,9 @@ class History:
                 window: where a page ended, while the window went on with the time.
         """
         first = max(bisect_left(self._latest, window.start), self._forgotten)
-        found = [event for event in self._events[first:][::-1] if window.start <= event.at <= window.end]
+        found = self._events[first:][::-1]
+        if window.start > 0 or (found and self._latest[-1] > window.end):  # who follows the log asks for all
+            found = [event for event in found if window.start <= event.at <= window.end]
         mark = None if beside is None else self._by_sid.get(beside)
         if mark is not None and not window.start <= mark.at <= window.end:
             place = next((i for i, event in enumerate(found) if event.seq < mark.seq), len(found))

@@ -12,7 +12,7 @@ Durations are whole milliseconds: they add up to the same in whatever order they
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -549,6 +549,8 @@ class Statistics:
             thresholds: milliseconds by which to split what ended.
         """
         totals = Totals(splits={threshold: Split() for threshold in thresholds})
+        accepted: list[int] = []  # how long each had waited, in milliseconds
+        canceled: list[int] = []
         start, end = milliseconds(window.start), milliseconds(window.end)
         for fact in self._of(scope_sid, start):
             if not start <= fact.at <= end or fact.activity_sid:
@@ -561,14 +563,18 @@ class Statistics:
             if fact.type is EventType.RESERVATION_ACCEPTED:
                 totals.until_accepted.add(fact.waited)
                 totals.in_queue_until_accepted.add(fact.waited_in_queue)
-                for threshold, split in totals.splits.items():
-                    split.accepted_above += fact.waited > threshold
-                    split.accepted_below += fact.waited <= threshold
+                accepted.append(fact.waited)
             elif fact.type is EventType.TASK_CANCELED:
                 totals.until_canceled.add(fact.waited)
-                for threshold, split in totals.splits.items():
-                    split.canceled_above += fact.waited > threshold
-                    split.canceled_below += fact.waited <= threshold
+                canceled.append(fact.waited)
+        if thresholds:
+            accepted.sort()
+            canceled.sort()
+        for threshold, split in totals.splits.items():
+            split.accepted_below = bisect_right(accepted, threshold)
+            split.accepted_above = len(accepted) - split.accepted_below
+            split.canceled_below = bisect_right(canceled, threshold)
+            split.canceled_above = len(canceled) - split.canceled_below
         return totals
 
     def activity_durations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -167,11 +168,19 @@ def update_task(call: Call) -> object:
     )
 
 
-_WORKER_ORDER: Final[Mapping[str, Callable[[Worker], float]]] = {
-    "DateStatusChanged": lambda worker: worker.date_status_changed
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def _microseconds(moment: float) -> int:
+    """What a token tells of a moment: `datetime` has no more."""
+    return round(moment * 1_000_000)
+
+
+_WORKER_ORDER: Final[Mapping[str, queries.SortKey[Worker]]] = {
+    "DateStatusChanged": lambda worker: (_microseconds(worker.date_status_changed),)
 }
-_QUEUE_ORDER: Final[Mapping[str, Callable[[TaskQueue], float]]] = {
-    "DateUpdated": lambda queue: queue.date_updated
+_QUEUE_ORDER: Final[Mapping[str, queries.SortKey[TaskQueue]]] = {
+    "DateUpdated": lambda queue: (_microseconds(queue.date_updated),)
 }
 
 
@@ -186,13 +195,16 @@ def list_workers(call: Call) -> object:
     if args.get("activity_name"):
         tests.append(lambda worker: worker.activity.friendly_name == args["activity_name"])
     if args.get("expression"):
-        wanted = queries.parsed_expression(args["expression"], "TargetWorkersExpression")
+        wanted = queries.parsed_expression(
+            args["expression"], "TargetWorkersExpression", over=len(workspace.workers)
+        )
         tests.append(lambda worker: worker_matches(wanted, worker))
     return _filtered(
         call,
         list(workspace.workers.values()),
         queries.matches_all(tests),
         _WORKER_ORDER,
+        lambda worker: (worker.number,),
         lambda worker: views.worker_fields(workspace, worker),
     )
 
@@ -215,6 +227,7 @@ def list_task_queues(call: Call) -> object:
         list(workspace.task_queues.values()),
         queries.matches_all(tests),
         _QUEUE_ORDER,
+        lambda queue: (_microseconds(queue.date_created),),
         lambda queue: views.task_queue_fields(workspace, queue),
     )
 
@@ -226,52 +239,45 @@ def _filtered(
     call: Call,
     items: list[R],
     matches: Callable[[R], bool],
-    keys: Mapping[str, Callable[[R], float]],
+    keys: Mapping[str, queries.SortKey[R]],
+    created: queries.SortKey[R],
     render: Callable[[R], object],
 ) -> Page[object]:
     """A page by `AfterSid`, or, if the list is ordered, by `NextToken`."""
     args = call.args
     if not args.get("ordering"):
         return call.page(items, render, lambda item: item.sid, matches)
-    [(name, descending), *others] = queries.ordering(args["ordering"], keys)
+    [clause, *others] = queries.ordering(args["ordering"], keys)
     if others:
         raise ApiError(400, "Ordering takes one key")
-    key = keys[name]
-    number = {item.sid: i for i, item in enumerate(items)}
-
-    # A token tells the moment and the item that a page ended with. What changes between two pages
-    # moves in the list, so the moment decides where to go on, not the item's present place.
-    def place(moment: int, sid: str) -> tuple[int, int]:
-        return (-moment if descending else moment, number.get(sid, -1))
-
-    chosen = [item for item in items if matches(item)]
-    chosen.sort(key=lambda item: place(_microseconds(key(item)), item.sid))
-    start = 0
-    if args.get("next_token"):
-        behind = place(*_from_token(args["next_token"]))
-        start = sum(1 for item in chosen if place(_microseconds(key(item)), item.sid) <= behind)
-    size = args.get("page_size", PAGE_SIZE)
+    order = queries.Order([clause], keys, created=created, sid=lambda item: item.sid)
+    chosen = order.sorted(filter(matches, items))
+    token, size = args.get("next_token"), args.get("page_size", PAGE_SIZE)
+    start = bisect_right(chosen, _from_token(token, clause[1]), key=order.place) if token else 0
     shown = chosen[start : start + size]
-    token = _to_token(shown[-1].sid, _microseconds(key(shown[-1]))) if len(chosen) > start + size else None
-    return page_of([render(item) for item in shown], start, len(chosen), next_token=token)
+    more = len(chosen) > start + size
+    return page_of(
+        [render(item) for item in shown],
+        start,
+        len(chosen),
+        next_token=_to_token(order.place(shown[-1]), clause[1]) if more else None,
+    )
 
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def _microseconds(moment: float) -> int:
-    return round(moment * 1_000_000)
+def _to_token(place: queries.Place, descending: bool) -> str:
+    """A SID, a slash and an ISO time, as TaskRouter's tokens look, then what orders those of one moment."""
+    (moment, created), sid = place
+    time = _EPOCH + int(-moment if descending else moment) * _MICROSECOND
+    return f"{sid}/{time.isoformat(timespec='microseconds')}/{int(created)}"
 
 
-def _to_token(sid: str, moment: int) -> str:
-    return f"{sid}/{(_EPOCH + moment * _MICROSECOND).isoformat(timespec='microseconds')}"
-
-
-def _from_token(token: str) -> tuple[int, str]:
-    """The moment in microseconds and the SID."""
-    sid, _, moment = token.partition("/")
+def _from_token(token: str, descending: bool) -> queries.Place:
     try:
-        return (datetime.fromisoformat(moment) - _EPOCH) // _MICROSECOND, sid
+        sid, time, created = token.split("/")
+        moment = (datetime.fromisoformat(time) - _EPOCH) // _MICROSECOND
+        return (-moment if descending else moment, int(created)), sid
     except (ValueError, TypeError):  # TypeError: a moment without a time zone
         raise ApiError(400, "NextToken is not one that this list gave out", code=21481) from None

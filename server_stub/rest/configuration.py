@@ -210,6 +210,7 @@ TASK_QUEUES: Final = crud(
             "worker_sid": lambda call, wanted: queries.queue_accepts(call.workspace, wanted),
         },
         order={"DateUpdated": lambda queue: (queue.date_updated,)},
+        created=lambda queue: (queue.date_created,),
     ),
     filters=(
         Param("FriendlyName", text),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -93,18 +93,17 @@ class Listing(Generic[T]):
     view: Callable[[Call, T], object]
     sid: Callable[[T], str]
     filters: Mapping[str, Callable[[Call, Any], Callable[[T], bool]]]  # Any: the parameter's value
-    order: Mapping[str, queries.SortKey[T]] | None = None
+    order: Mapping[str, queries.SortKey[T]] = field(default_factory=dict[str, "queries.SortKey[T]"])
+    created: queries.SortKey[T] = lambda _: ()  # oldest first; for those that an order leaves equal
 
     def __call__(self, call: Call) -> Reply:
         """Answer one page."""
         args = call.args
         tests = [make(call, args[name]) for name, make in self.filters.items() if name in args]
         items = self.items(call)
-        if self.order is not None and "ordering" in args:
-            order = queries.ordering(args["ordering"], self.order)
-            if {"DateCreated", "VirtualStartTime"} <= {name for name, _ in order}:
-                raise ApiError(400, "Ordering by DateCreated and VirtualStartTime together is not supported")
-            items = queries.in_order(items, order, self.order)
+        order = self._order(args["ordering"]) if "ordering" in args else None
+        if order is not None:
+            items = order.sorted(items)
         size = min(args.get("page_size", PAGE_SIZE), MAX_PAGE_SIZE)
         number = args.get("page", 0)
         token = args.get("page_token")
@@ -114,7 +113,10 @@ class Listing(Generic[T]):
                 raise ApiError(400, "Absolute paging is not supported: follow next_page_url", code=40153)
             page = queries.page_after(items, -1, size, matches)
         else:
-            page = self._page_at(items, token, size, matches)
+            page = self._page_at(items, order, token, size, matches)
+
+        def turn_at(item: T, neighbour: T) -> str:
+            return f"{self.sid(item)}{self.sid(neighbour)}" if order is None else order.token(item)
 
         links = _Links(call, size)
         first, last = (page.items[0], page.items[-1]) if page.items else (None, None)
@@ -127,12 +129,12 @@ class Listing(Generic[T]):
                     "url": links.page(number, token),
                     "first_page_url": links.page(0, None),
                     "previous_page_url": (
-                        links.page(max(number - 1, 0), f"PB{self.sid(first)}{self.sid(page.previous)}")
+                        links.page(max(number - 1, 0), f"PB{turn_at(first, page.previous)}")
                         if page.previous is not None and first is not None
                         else None
                     ),
                     "next_page_url": (
-                        links.page(number + 1, f"PA{self.sid(last)}{self.sid(page.next)}")
+                        links.page(number + 1, f"PA{turn_at(last, page.next)}")
                         if page.next is not None and last is not None
                         else None
                     ),
@@ -141,13 +143,25 @@ class Listing(Generic[T]):
             }
         )
 
+    def _order(self, text: str) -> queries.Order[T]:
+        clauses = queries.ordering(text, self.order)
+        if {"DateCreated", "VirtualStartTime"} <= {name for name, _ in clauses}:
+            raise ApiError(400, "Ordering by DateCreated and VirtualStartTime together is not supported")
+        return queries.Order(clauses, self.order, created=self.created, sid=self.sid)
+
     def _page_at(
-        self, items: Sequence[T], token: str, size: int, matches: Callable[[T], bool]
+        self,
+        items: Sequence[T],
+        order: queries.Order[T] | None,
+        token: str,
+        size: int,
+        matches: Callable[[T], bool],
     ) -> queries.Page[T]:
         """The page that a token asks for: behind its first item (PA), or in front of it (PB).
 
         The second item is the one with which that page began when the token was given out: it tells the
         place if the first is gone. A token without it is taken, too, as TaskRouter's have one item only.
+        In an ordered list the token holds the place instead.
         """
 
         def place(sid: str) -> int | None:
@@ -156,6 +170,9 @@ class Listing(Generic[T]):
         way, end, neighbour = token[:2], token[2 : 2 + SID_LENGTH], token[2 + SID_LENGTH :]
         if way in ("PA", "PB"):
             onward = way == "PA"
+            known = None if order is None else order.place_in(token[2:], items)
+            if order is not None and known is not None:
+                return (order.after if onward else order.before)(items, known, size, matches)
             turn = queries.page_after if onward else queries.page_before
             for sid, offset in ((end, 0), (neighbour, -1 if onward else 1)):
                 index = place(sid)

@@ -42,8 +42,8 @@ def _delete_task(call: Call) -> Reply:
     return Reply(None)
 
 
-def _matching_task(value: str) -> Callable[[Task], bool]:
-    wanted = queries.parsed_expression(value, "EvaluateTaskAttributes")
+def _matching_task(call: Call, value: str) -> Callable[[Task], bool]:
+    wanted = queries.parsed_expression(value, "EvaluateTaskAttributes", over=len(call.workspace.tasks))
     return lambda task: task_matches(wanted, task)
 
 
@@ -128,7 +128,7 @@ TASKS: Final = crud(
             "task_queue_name": lambda _, name: (
                 lambda task: task.queue is not None and task.queue.friendly_name == name
             ),
-            "evaluate_task_attributes": lambda _, value: _matching_task(value),
+            "evaluate_task_attributes": _matching_task,
             "routing_target": lambda _, wanted: lambda task: task.routing_target == wanted,
             "has_addons": lambda _, wanted: lambda _task: not wanted,  # there are none locally
         },
@@ -138,6 +138,7 @@ TASKS: Final = crud(
             "Priority": lambda task: (task.priority,),
             "VirtualStartTime": lambda task: (task.virtual_start_time, task.number),
         },
+        created=lambda task: (task.number,),
     ),
     filters=(
         Param("Priority", integer()),

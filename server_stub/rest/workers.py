@@ -70,8 +70,9 @@ def _in_queue(pick: Callable[[TaskQueue], bool], call: Call) -> Callable[[Worker
     return lambda worker: any(worker_matches(queue.expression, worker) for queue in queues)
 
 
-def _matching_worker(value: str, name: str) -> Callable[[Worker], bool]:
-    wanted = queries.parsed_expression(value, name)
+def _matching_worker(call: Call, value: str) -> Callable[[Worker], bool]:
+    workers = call.workspace.workers
+    wanted = queries.parsed_expression(value, "TargetWorkersExpression", over=len(workers))
     return lambda worker: worker_matches(wanted, worker)
 
 
@@ -87,11 +88,12 @@ WORKERS: Final = crud(
             "activity_sid": lambda _, wanted: lambda worker: worker.activity.sid == wanted,
             "available": lambda _, wanted: lambda worker: worker.activity.available is wanted,
             "friendly_name": lambda _, name: named(name),
-            "target_workers_expression": lambda _, value: _matching_worker(value, "TargetWorkersExpression"),
+            "target_workers_expression": _matching_worker,
             "task_queue_name": lambda call, name: _in_queue(named(name), call),
             "task_queue_sid": lambda call, wanted: _in_queue(lambda queue: queue.sid == wanted, call),
         },
         order={"DateStatusChanged": lambda worker: (worker.date_status_changed,)},
+        created=lambda worker: (worker.number,),
     ),
     filters=(
         Param("ActivityName", text),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
+from server_stub.account import Account
 from server_stub.chronicle import Chronicle
 from server_stub.domain.changes import Changes, Tracker
 from server_stub.domain.records import DamagedDocument
 from server_stub.domain.workspace import Workspace
-from server_stub.store import Account
 
 from .committer import Committer, Round
 from .contract import Batch, Contents, StorageError, Store, WorkspaceBatch

@@ -24,6 +24,7 @@ import jwt
 import msgspec
 from multidict import CIMultiDict, MultiDict
 
+from server_stub.account import Account
 from server_stub.chronicle import Chronicle
 from server_stub.domain.history import PastEvent
 from server_stub.domain.memento import dump, restore
@@ -38,7 +39,6 @@ from server_stub.limits import RateLimit
 from server_stub.replies import ApiError
 from server_stub.rest.door import Rest
 from server_stub.runtime import Runtime
-from server_stub.store import Account
 from server_stub.tokens import Credentials, TokenRefused, Tokens
 from taskrouter_worker.clock import ManualClock
 from tests.domain.desk import ACCOUNT, WORKSPACE

@@ -7,6 +7,8 @@ import contextlib
 import json
 import re
 import socket
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from server_stub import __main__ as command_line
+from server_stub import queries
 from server_stub.app import MAX_HEADER
 from server_stub.callbacks import MAX_ANSWER, WAITING
 from server_stub.commands.serve import settings_from
@@ -88,6 +91,24 @@ async def test_body_without_a_length_is_limited_as_well(open_desk: Open) -> None
     assert (await nina.send(nina.me)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/wschannels", "/v1/Workspaces"])
+async def test_compressed_body_is_refused_and_never_unpacked(desk: Desk, path: str) -> None:
+    packer = zlib.compressobj()
+    packed = b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(40)), packer.flush()])
+    assert len(packed) < desk.server.settings.server_limits.max_envelope
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: deflate\r\n"
+    async with plugged(desk) as (reader, writer):
+        tracemalloc.start()
+        try:
+            writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(packed) + packed)
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.readline()).split()[1] == b"415"
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 10_000_000
+
+
 async def test_messages_from_clients_have_a_longest_size(open_desk: Open) -> None:
     desk: Desk = await open_desk(server_limits=ServerLimits(max_message=100))
     nina = desk.client("nina")
@@ -105,6 +126,30 @@ async def test_longest_request_line_is_refused_without_the_token_in_the_log(
         writer.write(b"GET /v1/wschannels?token=" + b"z" * (MAX_HEADER + 1) + b" HTTP/1.1\r\n\r\n")
         assert (await ended(reader)).startswith(b"HTTP/1.0 400")
     assert "zzzz" not in caplog.text
+
+
+async def test_list_is_not_filtered_by_more_comparisons_than_others_can_wait_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_COMPARISONS", 5)
+    nina = desk.client("nina")
+    desk.hire("omar")
+    desk.task()
+    desk.task()
+
+    async def asked(text: str) -> list[tuple[int, str]]:
+        params = {"TargetWorkersExpression": text}
+        answers = [
+            await nina.send(f"{nina.base}/Workers", params=params),
+            await desk.rest("GET", f"{desk.path}/Workers", params=params),
+            await desk.rest("GET", f"{desk.path}/Tasks", params={"EvaluateTaskAttributes": text}),
+        ]
+        return [(answer.status, answer.body.get("message", "")) for answer in answers]
+
+    assert [status for status, _ in await asked("a == 1 OR NOT (b == 1)")] == [200] * 3
+    refused = await asked("a == 1 OR (b == 1 AND c)")
+    assert [status for status, _ in refused] == [400] * 3
+    assert all("has 3 comparisons, which is too much for a list of 2" in message for _, message in refused)
 
 
 # --- Requests per second ------------------------------------------------------------------------
@@ -492,6 +537,7 @@ FIXED = {
     "a page": MAX_PAGE_SIZE,
     "an expression": expression.MAX_LENGTH,
     "nesting of an expression": expression.MAX_NESTING,
+    "comparisons by an expression that filters a list": queries.MAX_COMPARISONS,
     "a workflow configuration": workflow.MAX_BYTES,
     "callers whose rate is remembered": MAX_KEYS,
     "callbacks that wait": WAITING,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from server_stub.account import Account
 from server_stub.domain.errors import InvalidArgument
 from server_stub.domain.events import Event
 from server_stub.domain.model import Limits
 from server_stub.domain.workspace import Workspace
 from server_stub.ids import SeededSids
 from server_stub.runtime import InternalError, Runtime
-from server_stub.store import Account
 from taskrouter_worker.clock import Clock, ManualClock, SystemClock
 from taskrouter_worker.terms import EventType, WorkspaceTemplate
 

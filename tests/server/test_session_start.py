@@ -230,3 +230,91 @@ async def test_health_counts_sessions(desk: Desk) -> None:
     assert (health.body["status"], health.body["sessions"]) == ("ok", 1)
     await nina.close()
     await until(lambda: len(desk.server._sessions) == 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "message"),
+    [
+        ("Sec-WebSocket-Key", "", "Sec-WebSocket-Key must be 16 bytes in base64"),
+        ("Sec-WebSocket-Key", "short", "Sec-WebSocket-Key must be 16 bytes in base64"),
+        ("Sec-WebSocket-Key", "\u00e9", "Sec-WebSocket-Key must be 16 bytes in base64"),
+        ("Sec-WebSocket-Version", "12", "Sec-WebSocket-Version must be 13"),
+        ("Connection", "keep-alive", "Connection must be Upgrade"),
+        ("Sec-WebSocket-Protocol", "TOKEN", "Sec-WebSocket-Protocol must be left out: the token goes into"),
+    ],
+)
+async def test_handshake_that_is_none_is_told_what_is_wrong(
+    desk: Desk, caplog: pytest.LogCaptureFixture, header: str, value: str, message: str
+) -> None:
+    nina = desk.client("nina")
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+        header: value.replace("TOKEN", nina.token),
+    }
+    async with desk.http.get(f"{desk.server.eb_server}?token={nina.token}", headers=headers) as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (400, 20001)
+    assert body["message"].startswith(f"This is no websocket handshake: {message}")
+    assert not caplog.records
+
+
+# --- Several sessions of one worker at once -----------------------------------------------------
+
+
+async def test_sessions_that_wait_for_their_turn_count_as_sessions_of_their_worker(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server_stub.sessions.TURN_SECONDS", 600)
+    desk = await open_desk(server_limits=ServerLimits(max_sessions_per_worker=2))
+    nina = desk.client("nina")
+    first = await nina.connect()
+    await first.event("init")
+    second = await nina.connect()  # waits until the first one has its snapshot
+    await until(lambda: desk.server._sessions._turns.waiting(nina.worker_sid))
+    assert await (await nina.connect()).closed() == 4429
+    await nina.snapshot()
+    await second.event("init")
+
+
+async def test_end_of_a_start_wakes_the_one_that_waits_longest_and_no_other(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server_stub.sessions.TURN_SECONDS", 600)
+    desk = await open_desk()
+    nina = desk.client("nina")
+    first = await nina.connect()
+    await first.event("init")
+    turns = desk.server._sessions._turns
+    waiting = []
+    for number in range(1, 31):
+        waiting.append(await nina.connect())
+        await until(lambda number=number: len(turns.waiting(nina.worker_sid)) == number)
+    last = waiting.pop()
+    there = turns.waiting(nina.worker_sid)
+    await nina.reservations()
+    await waiting[0].event("init")
+    assert [turn.came.is_set() for turn in there] == [True] + [False] * 29
+    await nina.reservations()
+    await waiting[1].event("init")
+    desk.run(lambda ws: ws.delete_worker(nina.worker_sid))  # each one that is refused lets the next one try
+    assert await last.closed() == 4403
+    assert not turns.waiting(nina.worker_sid)
+
+
+async def test_session_that_waits_for_its_turn_is_displaced_like_any_other(
+    open_desk: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server_stub.sessions.TURN_SECONDS", 600)
+    desk = await open_desk()
+    nina = desk.client("nina")
+    first = await nina.connect()
+    await first.event("init")
+    second = await nina.connect()
+    await until(lambda: desk.server._sessions._turns.waiting(nina.worker_sid))
+    only = await nina.connect(closeExistingSessions="true")
+    await only.event("init")
+    assert (await first.closed(), await second.closed()) == (4409, 4409)
+    assert len(desk.server._sessions) == 1

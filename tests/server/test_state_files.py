@@ -21,6 +21,7 @@ from server_stub.__main__ import main
 from server_stub.clocks import StandingClock
 from server_stub.domain.errors import InvalidArgument, NotFound
 from server_stub.seeding import SeedError
+from server_stub.state.keeper import MAX_SNAPSHOTS
 from taskrouter_worker import Worker
 from tests.server.conftest import Open
 from tests.server.raw import Desk
@@ -298,9 +299,28 @@ async def test_snapshots_are_kept_by_name_and_workspace(desk: Desk) -> None:
     for name, error in (("none", NotFound), ("one", NotFound)):
         with pytest.raises(error):
             server.restore_snapshot(name)
-    for name in ("", "../x", "a" * 65):
+    for name in ("", "../x", ".", "..", "a" * 65):
         with pytest.raises(InvalidArgument):
             server.save_snapshot(name)
+
+
+async def test_snapshots_of_a_deleted_workspace_bring_it_back_until_others_need_their_places(
+    desk: Desk,
+) -> None:
+    server, sid = desk.server, desk.server.workspace_sid
+    for number in range(MAX_SNAPSHOTS):
+        server.save_snapshot(f"kept-{number}", sid)
+    with pytest.raises(InvalidArgument, match="which is the limit"):
+        server.save_snapshot("one-more")
+    await desk.rest("DELETE", f"/Workspaces/{sid}")
+    with pytest.raises(InvalidArgument, match="There is no workspace"):
+        server.save_snapshot("one-more")
+    other = (await desk.rest("POST", "/Workspaces", data={"FriendlyName": "another"})).body["sid"]
+    assert server.workspace_sid == other
+    server.save_snapshot("one-more", other)
+    with pytest.raises(NotFound):
+        server.restore_snapshot("kept-0", sid)
+    assert server.restore_snapshot("kept-1", sid) == [sid]
 
 
 # --- Sessions -----------------------------------------------------------------------------------
@@ -523,7 +543,7 @@ async def test_command_line_drives_a_running_server(open_desk: Open, tmp_path: P
     status, out, _ = await typed("snapshot", "list", "--json", **env)
     assert (status, json.loads(out)) == (0, {"snapshots": ["calm"]})
     status, out, _ = await typed("reset", "--workspace", sid, **env)
-    assert (status, "1 workspaces reset" in out) == (0, True)
+    assert (status, "1 workspace reset" in out) == (0, True)
     assert len(server.account.workspaces[sid].workers) == 1
 
 
@@ -535,7 +555,9 @@ async def test_command_line_drives_a_running_server(open_desk: Open, tmp_path: P
         (("import", "nowhere.json"), {}, 2, "cannot read nowhere.json"),
         (("reset",), {"TASKROUTER_STUB_AUTH_TOKEN": ""}, 2, "TASKROUTER_STUB_AUTH_TOKEN"),
         (("reset",), {"TASKROUTER_STUB_URL": "http://127.0.0.1:1"}, 3, "no server answers"),
+        (("snapshot", "save", ".."), {}, 2, "The name of a snapshot is up to 64 letters"),
         (("reset", "--workspace", "WS" + "0" * 32), {}, 4, "knows no"),
+        (("reset", "--workspace", ".."), {}, 4, "no workspace has the SID '..'"),
         (("snapshot", "restore", "none"), {}, 4, "knows no snapshot none"),
         (("reset",), {"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "refused the credentials"),
     ],

@@ -46,6 +46,12 @@ async def test_everything_is_there_after_a_restart(serve: Serve, address: str) -
     async with serve(address) as desk:
         assert list(desk.server.account.workspaces) == [made.body["sid"]]
         assert desk.server.workspace_sid == made.body["sid"]
+        await desk.rest("DELETE", f"/Workspaces/{made.body['sid']}")
+    async with serve(address) as desk:  # it is not set up anew
+        assert (desk.server.account.workspaces, desk.server.workspace_sid) == ({}, "")
+        [sid] = desk.server.reset()
+    async with serve(address) as desk:
+        assert (list(desk.server.account.workspaces), desk.server.workspace_sid) == ([sid], sid)
 
 
 async def test_deadlines_that_passed_meanwhile_are_due_at_once(serve: Serve, path: Path) -> None:
