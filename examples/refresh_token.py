@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from itertools import count
 
-from taskrouter_worker import TaskRouterError, Worker, worker_token
+from taskrouter_worker import Disconnect, DisconnectCause, TaskRouterError, Worker, worker_token
 
 numbers = count(1)
 
@@ -38,8 +38,9 @@ async def main() -> None:
         print("token in force")
 
     @worker.on("disconnected")
-    def disconnected(_: object) -> None:
-        print("a gap: this should not happen")
+    def disconnected(disconnect: Disconnect) -> None:
+        if disconnect.cause is not DisconnectCause.CLIENT:  # which is Ctrl-C
+            print("a gap: this should not happen")
 
     @worker.on("error")
     def failed(error: TaskRouterError) -> None:

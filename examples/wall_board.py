@@ -30,10 +30,13 @@ from rich.text import Text
 from taskrouter_worker import RequestError, SessionState, Supervisor, WorkerInfo, Workspace, worker_token
 
 SECONDS_BETWEEN = 2.0
+EMPTY_QUEUES = "no queue yet: make one, or start with a seed"
 LONG_WAIT = 60
 """Seconds after which a waiting task is shown in yellow."""
-WIDE = 96
+WIDE = 120
 """Columns of a terminal that has room for both tables side by side."""
+NARROW = 60
+"""With fewer columns the numbers of a queue stand below its name."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +83,47 @@ async def take(workspace: Workspace, http: aiohttp.ClientSession) -> Picture:
 def board(picture: Picture, heading: Text, width: int, rows: int) -> RenderableType:
     """The picture as it is shown: side by side where there is room, at most so many rows of a table."""
     tables = (queue_table(picture, rows), worker_table(picture, rows))
-    side_by_side = Table.grid(padding=(0, 6, 0, 0))
+    if width < NARROW:
+        return Group(heading, short_figures(picture), Text(), short_queues(picture, rows), tables[1])
+    side_by_side = Table.grid(padding=(0, 6, 0, 0), expand=True)
+    side_by_side.add_column(ratio=1)
+    side_by_side.add_column(ratio=1)
     side_by_side.add_row(*tables)
     return Group(heading, figures(picture), side_by_side if width >= WIDE else Group(*tables))
 
 
-def figures(picture: Picture) -> RenderableType:
-    """The four numbers that are read from afar."""
+def room(width: int, height: int) -> int:
+    """How many rows of a table fit beside what is above the tables."""
+    if width >= WIDE:
+        return height - 9
+    return (height - 13) // 2 if width >= NARROW else (height - 11) // 3
+
+
+def numbers_of(picture: Picture) -> tuple[tuple[str, str, str], ...]:
+    """The four numbers that are read from afar: what, how much, and its colour."""
     waits = [waiting(numbers) for _, numbers in picture.queues]
     longest = max((numbers["longest_task_waiting_age"] for _, numbers in picture.queues), default=0)
     ready = sum(worker.available for worker in picture.workers)
     work = sum(in_work(numbers) for _, numbers in picture.queues)
-    shown = (
+    return (
         ("waiting", str(sum(waits)), alarm(sum(waits), longest, ready)),
-        ("longest wait", duration(longest) if sum(waits) else "-", alarm(sum(waits), longest, ready)),
+        ("longest", duration(longest) if sum(waits) else "-", alarm(sum(waits), longest, ready)),
         ("in work", str(work), "cyan"),
         ("ready", f"{ready} of {len(picture.workers)}", "green" if ready else "red"),
     )
+
+
+def short_figures(picture: Picture) -> RenderableType:
+    """The same, below each other."""
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    for name, value, style in numbers_of(picture):
+        rows.add_row(name, Text(value, f"bold {style}"))
+    return rows
+
+
+def figures(picture: Picture) -> RenderableType:
+    """The four numbers in frames."""
+    shown = numbers_of(picture)
     row = Table.grid(expand=True)
     for _ in shown:
         row.add_column(ratio=1)
@@ -123,7 +150,19 @@ def queue_table(picture: Picture, rows: int) -> RenderableType:
             str(in_work(numbers)),
             Text(f"{ready} of {eligible}", "green" if ready else "red" if waits else "dim"),
         )
-    return ended(table, len(picture.queues), rows, "no queue yet: make one, or start with a seed")
+    return ended(table, len(picture.queues), rows, EMPTY_QUEUES)
+
+
+def short_queues(picture: Picture, rows: int) -> RenderableType:
+    """The same, each queue with its name on a line of its own."""
+    lines = [Text("Queues", "bold")]
+    for name, numbers in picture.queues[:rows]:
+        waits, longest = waiting(numbers), numbers["longest_task_waiting_age"]
+        ready, eligible = numbers["total_available_workers"], numbers["total_eligible_workers"]
+        wait = f"{waits} waiting {duration(longest)}, " if waits else "none waiting, "
+        style = alarm(waits, longest, ready) if waits else "dim"
+        lines += [Text(name), Text(f"  {wait}{ready} of {eligible} ready", style)]
+    return ended(Group(*lines, Text()), len(picture.queues), rows, EMPTY_QUEUES)
 
 
 def worker_table(picture: Picture, rows: int) -> RenderableType:
@@ -139,15 +178,18 @@ def worker_table(picture: Picture, rows: int) -> RenderableType:
 
 
 def new_table(title: str, first: str, *others: str) -> Table:
-    """A table whose first column may wrap, and whose numbers are at the right."""
+    """A table whose names may wrap, and whose numbers are at the right."""
     table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold", min_width=10)
     for name in others:
-        table.add_column(name, justify="left" if name == "activity" else "right", no_wrap=True)
+        if name == "activity":
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def ended(table: Table, number: int, rows: int, empty: str) -> RenderableType:
+def ended(table: RenderableType, number: int, rows: int, empty: str) -> RenderableType:
     """The table, and what it leaves out."""
     if number == 0:
         return Group(table, Text(f"  {empty}", "dim"))
@@ -218,8 +260,8 @@ async def main(*, once: bool) -> None:
 
     def shown(picture: Picture, note: str = "") -> RenderableType:
         width, height = console.size
-        left = height - 9 if width >= WIDE else (height - 13) // 2  # beside what is above the tables
-        return board(picture, heading_of(supervisor, picture, note), width, 10_000 if once else max(3, left))
+        rows = 10_000 if once else max(3, room(width, height))
+        return board(picture, heading_of(supervisor, picture, note), width, rows)
 
     async with (
         supervisor,

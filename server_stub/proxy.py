@@ -4,7 +4,7 @@ It passes bytes between a client and a server on this machine and knows nothing 
 
     async with TcpProxy(server.port) as proxy:
         worker = Worker(token, eb_server=proxy.url("http", "/v1/wschannels"), ws_server=...)
-        proxy.plan = lambda number: Conduct(cut_after=Cut("down", 120)) if number == 2 else None
+        proxy.plan = lambda number: Conduct(cut=Cut("down", 120)) if number == 2 else None
 
 What goes wrong is said beforehand, by a `Conduct` for each connection, or done to connections that
 are there: `reset`, `half_open`, `pause`, `resume`. Up is from the client to the server, down is back.

@@ -37,6 +37,7 @@ __all__ = [
     "connection",
     "credentials",
     "default_workspace",
+    "failure",
     "fetch",
     "guarded",
     "pages",
@@ -155,13 +156,19 @@ async def connection(
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # 127.0.0.1:8300 has no http://
         raise Stop(MISUSED, f"--url {url!r} is not an address such as http://127.0.0.1:8300") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = (os.strerror(number) if number else str(error)) or type(error).__name__
         raise Stop(
             UNREACHABLE,
-            f"no server answers at {url}: {reason}; start one with `taskrouter-stub serve`, or name yours "
-            "with --url",
+            f"no server answers at {url}: {failure(error)}; start one with `taskrouter-stub serve`, or name "
+            "yours with --url",
         ) from None
+
+
+def failure(error: Exception) -> str:
+    """Why nothing could be asked, in a few words."""
+    if isinstance(error, OSError) and error.errno:
+        # A name that is not known has a negative number, which is none of the system's.
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)
+    return str(error) or type(error).__name__
 
 
 async def fetch(
@@ -288,6 +295,9 @@ _PREFIXES: Final = {
 }
 
 
+_EMPTY: Final = "the server has no workspace: `taskrouter-stub reset` goes back to the seed"
+
+
 async def the_desk(http: aiohttp.ClientSession, url: str, named: str | None) -> Desk:
     """The workspace with this SID or name; unless given, the only one there is.
 
@@ -308,10 +318,11 @@ async def the_desk(http: aiohttp.ClientSession, url: str, named: str | None) -> 
             raise Stop(MISUSED, f"name the workspace with --workspace: there are {len(fitting)}: {some}")
         found = fitting[0] if fitting else None
     if found is None:
-        raise Stop(UNKNOWN, f"the server knows no workspace {named}" if named else "the server is empty")
+        raise Stop(UNKNOWN, f"the server knows no workspace {named}" if named else _EMPTY)
     return Desk(http, found, f"{base}/{found['sid']}")
 
 
 def plain(text: str) -> str:
     """Text that does nothing to a terminal: names and attributes are other people's."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    # Joiners (U+200C, U+200D) do nothing either, and names in Persian or emoji are not themselves without.
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\x{ord(c):02x}" for c in text)

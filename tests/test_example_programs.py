@@ -13,6 +13,8 @@ from asyncio.subprocess import PIPE
 from collections import Counter
 from datetime import UTC, datetime
 from io import StringIO
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -21,6 +23,7 @@ from rich.text import Text
 from examples.load_swarm import Audit, Figures, main, shown
 from examples.wall_board import Picture, board
 from server_stub import StubServer
+from taskrouter_worker import WorkerInfo
 from tests.running_examples import PATIENCE, ROOT, running
 from tests.sdk.office import Office
 
@@ -67,6 +70,24 @@ async def test_swarm_finds_nothing_lost_and_nothing_doubled() -> None:
     assert "10 bots are ready; 40 tasks a second for 1 s" in printed
     assert re.search(r"tasks 40, \d+ completed a second; event log: tasks 40, lost 0, doubled 0", printed)
     assert re.search(r"created until offered +│ +\d", printed)
+
+
+async def test_swarm_that_is_stopped_says_so_and_takes_its_server_with_it() -> None:
+    swarm = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "examples.load_swarm", "--workers", "2", "--seconds", "60"),
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+    assert swarm.stdout is not None
+    async with asyncio.timeout(PATIENCE * 2):
+        await swarm.stdout.readline()
+        os.killpg(swarm.pid, signal.SIGINT)  # as Ctrl-C does: its server gets it, too
+        _, err = await swarm.communicate()
+    assert (swarm.returncode, err.decode()) == (130, "stopped before the audit\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(swarm.pid, 0)
 
 
 def good_run() -> tuple[list[tuple[str, str]], Figures]:
@@ -186,6 +207,25 @@ def test_wall_board_leaves_out_what_has_no_room_and_says_so() -> None:
     assert sum("1:01:40" in line for line in lines) == 1 + 3
     assert any("│ " in line and "18" in line and "27" in line for line in lines)
     assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize("width", [30, 40, 59, 60, 119, 200])
+def test_wall_board_cuts_nothing_whatever_its_width(width: int) -> None:
+    numbers = {
+        "longest_task_waiting_age": 36_100,
+        "tasks_by_status": {"pending": 120, "reserved": 1, "assigned": 120, "wrapping": 1},
+        "total_available_workers": 100,
+        "total_eligible_workers": 400,
+    }
+    shown = {"name": "Wu-Zhang", "activity_name": "Wrap-up-after-a-call", "available": False}
+    worker = cast("WorkerInfo", SimpleNamespace(**shown, date_status_changed=datetime.now(UTC)))
+    picture = Picture([("Mortgages", numbers)], [worker], datetime.now(UTC))
+    lines = printed_board(picture, width=width, rows=5)
+    assert max(map(len, lines)) <= width
+    together = re.sub(r"\W", "", "".join(lines))
+    for text in ("Mortgages", "121", "100 of 400", "10:01:40", "longest", "Wu-Zhang", "call"):
+        assert re.sub(r"\W", "", text) in together
+    assert "…" not in "".join(lines)
 
 
 async def test_wall_board_follows_what_happens_in_a_terminal(server: StubServer) -> None:

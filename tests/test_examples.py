@@ -21,7 +21,7 @@ from tests.sdk.office import Office
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_examples_stay_short(example: Path) -> None:
-    limit = {"load_swarm.py": 300, "wall_board.py": 270}.get(example.name, 60)  # these are programs
+    limit = {"load_swarm.py": 310, "wall_board.py": 300}.get(example.name, 60)  # these are programs
     assert len(example.read_text().splitlines()) < limit
 
 

@@ -19,12 +19,15 @@ from textual.widgets.option_list import Option
 from taskrouter_worker.options import WorkerOptions
 
 from . import sentences
+from .aim import Aim
 from .desk import Desk
 from .directory import Found, Target, matching
 from .login import Login, LoginError
 from .view import Link, Offer, Severity, View, Work
 
 __all__ = ["TerminalDesk"]
+
+_Things = tuple[Offer, ...] | tuple[Work, ...]
 
 TICK_SECONDS = 0.25
 HINT = "Enter logs in, Ctrl+Q leaves."
@@ -190,6 +193,8 @@ class TerminalDesk(App[None]):
         self._login = login or Login()
         self.desk = Desk(self._deliver, self._changed, allowed=allowed, **options)
         self._login_screen: LoginScreen | None = None
+        self._aim = Aim()
+        self._placed = ""  # what was highlighted last, be it by the agent or for want of what was
         self._complaint = ""  # about the login that was given at the start
 
     def compose(self) -> ComposeResult:
@@ -230,23 +235,23 @@ class TerminalDesk(App[None]):
 
     def action_accept(self) -> None:
         """Take the offer: the highlighted one, or the first."""
-        self._with(self.desk.view.offers, self.desk.accept)
+        self._with("a", self.desk.view.offers, self.desk.accept)
 
     def action_reject(self) -> None:
         """Leave it to others."""
-        self._with(self.desk.view.offers, self.desk.reject)
+        self._with("r", self.desk.view.offers, self.desk.reject)
 
     def action_wrap_up(self) -> None:
         """Go over to after-work."""
-        self._with(self.desk.view.works, self.desk.wrap_up)
+        self._with("w", self.desk.view.works, self.desk.wrap_up)
 
     def action_complete(self) -> None:
         """Finish the task."""
-        self._with(self.desk.view.works, self.desk.complete)
+        self._with("c", self.desk.view.works, self.desk.complete)
 
     def action_transfer(self) -> None:
         """Ask whom the task shall go to."""
-        self._with(self.desk.view.works, self._hand_over)
+        self._with("t", self.desk.view.works, self._hand_over)
 
     def action_activity(self) -> None:
         """Ask for an activity."""
@@ -270,13 +275,24 @@ class TerminalDesk(App[None]):
             lambda answer: self.exit() if answer == "leave" else None,
         )
 
-    def _with(self, there: tuple[Offer, ...] | tuple[Work, ...], do: Callable[[str], object]) -> None:
-        sids = [it.sid for it in there]
+    def _with(self, key: str, there: _Things, do: Callable[[str], object]) -> None:
+        """Do it with the one that the agent means; with none where that is in doubt."""
+        it = self._reached(there)
+        if not self._aim.is_meant(key, _kind(it), it.sid if it else "") and it is not None:
+            self.notify(f"Press {key} again if you mean “{it.title}”.", markup=False)
+        elif it is not None:
+            do(it.sid)
+
+    def _reached(self, there: _Things) -> Offer | Work | None:
+        """What keys are about: the highlighted one, or the first."""
         chosen = self._highlighted()
-        if chosen in sids:
-            do(chosen)
-        elif sids:
-            do(sids[0])
+        return next((it for it in there if it.sid == chosen), there[0] if there else None)
+
+    def _look(self, *, by_hand: bool = False) -> None:
+        for there in (self.desk.view.offers, self.desk.view.works):
+            it = self._reached(there)
+            if it is not None:
+                self._aim.look(_kind(it), it.sid, by_hand=by_hand and it.sid == self._highlighted())
 
     def _hand_over(self, sid: str) -> None:
         targets: dict[str, Target] = {}
@@ -357,6 +373,8 @@ class TerminalDesk(App[None]):
         shown.add_options([Option(_line(it), id=it.sid) for it in there])
         sids = [it.sid for it in there]
         shown.highlighted = sids.index(before) if before in sids else 0 if sids else None
+        self._placed = self._highlighted()
+        self._look()
 
     def _highlighted(self) -> str:
         shown = self.screen_stack[0].query_one("#list", OptionList)
@@ -366,6 +384,9 @@ class TerminalDesk(App[None]):
 
     def on_option_list_option_highlighted(self) -> None:
         """Another one is looked at."""
+        if (chosen := self._highlighted()) != self._placed:
+            self._placed = chosen
+            self._look(by_hand=True)
         self._show_detail()
 
     def _show_detail(self) -> None:
@@ -375,6 +396,10 @@ class TerminalDesk(App[None]):
         there: list[Offer | Work] = [*view.offers, *view.works]
         it = next((it for it in there if it.sid == sid), None)
         self.screen_stack[0].query_one("#text", Static).update(_nothing(view) if it is None else _detail(it))
+
+
+def _kind(it: Offer | Work | None) -> str:
+    return type(it).__name__
 
 
 def _line(it: Offer | Work) -> Text:

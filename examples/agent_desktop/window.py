@@ -21,6 +21,7 @@ from PySide6.QtWidgets import QDialog, QMenu, QMessageBox, QPushButton, QStacked
 
 from taskrouter_worker.options import WorkerOptions
 
+from .aim import Aim
 from .cards import OfferCard, WorkCard
 from .desk import Desk
 from .desk_page import DeskPage
@@ -87,6 +88,7 @@ class AgentWindow(QWidget):
         self._may_close = False
         self._dialog: QDialog | None = None
         self._known_offers: set[str] = set()
+        self._aim = Aim()
         self._icon = icon(theme)
         self.setWindowIcon(QIcon(self._icon))
         # Queued: the call waits for the window's own loop, whichever thread it comes from.
@@ -113,7 +115,7 @@ class AgentWindow(QWidget):
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self.pages)
         for keys, pressed in self._pressed().items():
-            QShortcut(QKeySequence(keys), self, pressed)
+            QShortcut(QKeySequence(keys), self, pressed).setAutoRepeat(False)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tick)
         self._timer.start(TICK_MS)
@@ -127,12 +129,14 @@ class AgentWindow(QWidget):
     # Actions of the cards, see `cards.Actions`
 
     def accept(self, sid: str) -> None:
-        """Take the offer."""
-        self.desk.accept(sid)
+        """Take the offer. The second click of a double one may be on the card that took the place."""
+        if not self._aim.is_repeated("accept"):
+            self.desk.accept(sid)
 
     def reject(self, sid: str) -> None:
         """Leave it to others."""
-        self.desk.reject(sid)
+        if not self._aim.is_repeated("reject"):
+            self.desk.reject(sid)
 
     def wrap_up(self, sid: str) -> None:
         """Go over to after-work."""
@@ -140,7 +144,8 @@ class AgentWindow(QWidget):
 
     def complete(self, sid: str) -> None:
         """Finish it."""
-        self.desk.complete(sid)
+        if not self._aim.is_repeated("complete"):
+            self.desk.complete(sid)
 
     def cancel_transfer(self, sid: str) -> None:
         """Take it back."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,12 +27,13 @@ from server_stub.remote import (
     complain,
     connection,
     credentials,
+    fetch,
     pages,
     the_desk,
 )
 from taskrouter_worker.terms import EventType
 
-from .showing import show_json, show_line
+from .showing import is_read, show_json, show_line
 
 __all__ = ["add_events", "run_events"]
 
@@ -39,6 +42,9 @@ LOOK_SECONDS: Final = 0.25
 
 PAGE: Final = 100
 """Events that are asked for at once."""
+
+SEEN: Final = 1_000
+"""Events that are remembered, so that none is told twice."""
 
 RETRY_SECONDS: Final = (0.5, 5.0)
 """Between two tries to reach a server that went away: at first, and at most."""
@@ -104,6 +110,8 @@ async def run_events(options: argparse.Namespace, environment: str) -> int:
                         _show(event, as_json=options.json)
                     if options.no_follow:
                         return DONE
+                    if not is_read():
+                        return DONE
                     await asyncio.sleep(LOOK_SECONDS)
         except Stop as stop:
             if log is None or stop.status not in (UNREACHABLE, UNKNOWN):
@@ -159,7 +167,10 @@ async def _open(
 
 
 class _Log:
-    """The event log of a workspace, read from its newest end.
+    """The event log of a workspace, read from its newest end, in the order of what happened.
+
+    That order, not the events' times, tells what is new: the clock of a server can be set back, and a server
+    that takes another one's place can have a clock that is behind, and the same SIDs for other events.
 
     Args:
         desk: the workspace.
@@ -171,54 +182,90 @@ class _Log:
         self._desk = desk
         self._filters = filters
         self._wanted = wanted
-        self._sid = ""  # the newest event that was seen
-        self._milliseconds = 0  # and its time, since 1970
-        self._waiting: list[Json] = []
+        self._seen: dict[_Mark, None] = {}  # what was seen last of all; the newest event is the last
+        self._looked_at = time.monotonic()
+        self._waiting: list[Json] = []  # newest first
 
     async def begin(self, last: int) -> None:
         """Begin behind what there is, or `last` events before."""
-        is_first = True
-        async for event in self._newest_first():
-            if is_first:
-                self._saw(event)
-                is_first = False
+        found: list[Json] = []
+        async for event in self._newest_first(_EVER):
+            found.append(event)
+            self._note(event)
             if len(self._waiting) >= last:
                 break
-            self._note(event)
+        del self._waiting[last:]
+        self._saw(found)
 
     def begin_after(self, before: _Log) -> None:
         """Go on where another one ended; after a restart the workspace may be another one."""
-        self._sid, self._milliseconds = before._sid, before._milliseconds
+        self._seen, self._looked_at = before._seen, before._looked_at
 
     async def news(self) -> AsyncIterator[Json]:
         """What was not told yet, oldest first."""
-        newest: Json | None = None
         earlier, self._waiting = self._waiting, []
-        # The log is in the order of what happened, so the first one that is known ends the news. Its time
-        # does so too, for a log that was reset or has forgotten it.
-        async for event in self._newest_first():
-            if event["sid"] == self._sid or event["event_date_ms"] < self._milliseconds:
-                break
-            newest = newest or event
+        for event in await self._unseen():
             self._note(event)
-        if newest is not None:
-            self._saw(newest)
+        self._looked_at = time.monotonic()
         found, self._waiting = [*self._waiting, *earlier], []
         for event in reversed(found):
             yield event
+
+    async def _unseen(self) -> list[Json]:
+        """What the log has got since it was looked at, newest first."""
+        newest = await self._newest()
+        if newest is None or _mark(newest) in self._seen:
+            return []
+        window = _EVER
+        if not await self._is_the_same():
+            # It was reset, or is another server's. What it tells of the time before is no news.
+            minutes = 1 + math.ceil((time.monotonic() - self._looked_at) / 60)
+            window = {"Minutes": str(minutes)}
+        found: list[Json] = []
+        async for event in self._newest_first(window):
+            if _mark(event) in self._seen:
+                break
+            found.append(event)
+        self._saw(found or [newest])
+        return found
+
+    async def _newest(self) -> Json | None:
+        async for event in self._newest_first(_EVER, size=1):
+            return event
+        return None
+
+    async def _is_the_same(self) -> bool:
+        """Whether the log still has the event that was its newest one."""
+        if not self._seen:
+            return True
+        *_, (sid, at) = self._seen
+        known = await fetch(self._desk.http, f"{self._desk.url}/Events/{sid}")
+        return known is not None and _mark(known) == (sid, at)
 
     def _note(self, event: Json) -> None:
         if self._wanted is None or event["event_type"] in self._wanted:
             self._waiting.append(event)
 
-    def _saw(self, event: Json) -> None:
-        self._sid, self._milliseconds = event["sid"], event["event_date_ms"]
+    def _saw(self, found: list[Json]) -> None:
+        for event in reversed(found):
+            self._seen[_mark(event)] = None
+        for mark in list(self._seen)[:-SEEN]:
+            del self._seen[mark]
 
-    def _newest_first(self) -> AsyncIterator[Json]:
-        # Without a start, REST tells the last quarter of an hour only.
-        since = datetime.fromtimestamp(self._milliseconds // 1000, UTC).isoformat()
-        query = {"PageSize": str(PAGE), "StartDate": since, **self._filters}
+    def _newest_first(self, window: dict[str, str], *, size: int = PAGE) -> AsyncIterator[Json]:
+        query = {"PageSize": str(size), **window, **self._filters}
         return pages(self._desk.http, f"{self._desk.url}/Events?{urlencode(query)}", "events")
+
+
+_Mark = tuple[str, int]
+"""An event's SID and time: servers in each other's place may have the SIDs in common."""
+
+_EVER: Final = {"StartDate": "1970-01-01", "EndDate": "9999-12-31"}
+"""Also what lies ahead of the server's clock, because that was set back."""
+
+
+def _mark(event: Json) -> _Mark:
+    return event["sid"], event["event_date_ms"]
 
 
 def _show(event: Json, *, as_json: bool) -> None:

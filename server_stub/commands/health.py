@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from server_stub.remote import Json, add_url, plain
+from server_stub.remote import Json, add_url, failure, plain
 
 from .showing import show_json, show_text
 
@@ -70,7 +70,7 @@ def run_health(options: argparse.Namespace) -> int:
         )
         return 2
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        reason = plain(str(error)) or type(error).__name__
+        reason = plain(failure(error))
         print(f"taskrouter-stub: no server answers at {plain(options.url)}: {reason}", file=sys.stderr)
         return UNHEALTHY
     if answer.get("status") != "ok":

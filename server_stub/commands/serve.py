@@ -182,6 +182,8 @@ def show_banner(server: StubServer) -> None:
     # The banner of a container goes to a log, which need not have secrets that somebody else keeps already.
     given = [name for name in ("auth_token", "signing_key_secret") if getattr(server.settings, name)]
     shown = {**_reach(server), **dict.fromkeys(given, "as given")}
+    if not server.workspace_sid:  # the data are of a server whose workspaces were all deleted
+        shown["workspace_sid"] = "none; `taskrouter-stub reset` goes back to the seed"
     rows = [(labels[name], value) for name, value in shown.items()]
     try:
         from rich.box import ROUNDED  # noqa: PLC0415 - part of the extra "server"

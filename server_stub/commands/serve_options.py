@@ -65,7 +65,7 @@ def add_serve(commands: Any, environment: str) -> None:  # Any: argparse does no
         "--seed",
         type=Path,
         metavar="FILE",
-        help="what the workspaces are set up with: YAML, TOML or JSON (default: one empty workspace)",
+        help="what the workspaces are set up with: YAML, TOML or JSON (default: a workspace with one queue)",
     )
     add(
         "--data",

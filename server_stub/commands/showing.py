@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "brief",
     "console",
+    "is_read",
     "read_input",
     "show_anything",
     "show_json",
@@ -52,6 +54,16 @@ def read_input() -> bytes:
 def stop_writing() -> None:
     """Leave the output: what is still buffered must not fail again when the program ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_read() -> bool:
+    """Whether anybody may still read the output: a pipe's reader can leave while nothing is written."""
+    try:
+        watch = select.poll()
+        watch.register(sys.stdout, 0)
+        return not any(state & select.POLLERR for _, state in watch.poll(0))
+    except (AttributeError, OSError, ValueError):  # Windows has no poll; or the output is no file
+        return True
 
 
 def console(*, soft_wrap: bool = False) -> Console:

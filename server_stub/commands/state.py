@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from server_stub.domain.errors import InvalidArgument
 from server_stub.domain.model import Limits
 from server_stub.remote import (
     EPILOG,
@@ -28,6 +29,8 @@ from server_stub.remote import (
     plain,
 )
 from server_stub.seeding import Problem, SeedError, read_source
+from server_stub.state.names import check_snapshot_name
+from taskrouter_worker.terms import SidPrefix, is_sid
 
 from .showing import read_input, show_json, show_line, show_text
 
@@ -122,9 +125,20 @@ def run_state_command(options: argparse.Namespace, environment: str) -> int:
 
 
 def _refuse_misuse(options: argparse.Namespace) -> None:
-    if options.command == "snapshot" and (options.name is None) != (options.action == "list"):
+    # A path with ".." in it would lead to something else: a reset of one workspace to that of all.
+    workspace = getattr(options, "workspace", None)
+    if workspace and not is_sid(workspace, SidPrefix.WORKSPACE):
+        raise Stop(UNKNOWN, f"no workspace has the SID {workspace!r}: it is WS and 32 hexadecimal digits")
+    if options.command != "snapshot":
+        return
+    if (options.name is None) != (options.action == "list"):
         wanted = "no NAME" if options.action == "list" else "a NAME"
         raise Stop(MISUSED, f"snapshot {options.action} takes {wanted}")
+    if options.action == "save":
+        try:
+            check_snapshot_name(options.name)
+        except InvalidArgument as error:
+            raise Stop(MISUSED, str(error)) from None
 
 
 async def _carry_out(options: argparse.Namespace, known: tuple[str, str], body: bytes | None) -> int:
@@ -194,7 +208,7 @@ def _output(options: argparse.Namespace, document: Json) -> None:
     if options.json:
         show_json({"file": options.file, "workspaces": sids})
     else:
-        _print_line(f"{len(sids)} workspaces are in {options.file}", sids)
+        _print_line(f"{_workspaces(sids)} written to {options.file}", sids)
 
 
 def _tell(options: argparse.Namespace, answer: Json) -> None:
@@ -202,13 +216,18 @@ def _tell(options: argparse.Namespace, answer: Json) -> None:
         show_json(answer)
         return
     if options.command == "snapshot" and options.action == "list":
-        _print_line(f"{len(answer['snapshots'])} snapshots", answer["snapshots"])
+        number = len(answer["snapshots"])
+        _print_line(f"{number} snapshot{'s' * (number != 1)}", answer["snapshots"])
     elif options.command == "snapshot" and options.action == "save":
         _print_line(f"the state is kept as {options.name}", [])
     else:
         done = {"seed": "seeded", "reset": "reset", "snapshot": "restored", "import": "imported"}
         sids = answer["workspaces"]
-        _print_line(f"{len(sids)} workspaces {done[options.command]}", sids)
+        _print_line(f"{_workspaces(sids)} {done[options.command]}", sids)
+
+
+def _workspaces(sids: Sequence[str]) -> str:
+    return f"{len(sids)} workspace{'s' * (len(sids) != 1)}"
 
 
 def _check(options: argparse.Namespace) -> int:

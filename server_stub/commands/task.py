@@ -21,6 +21,7 @@ from server_stub.remote import (
     credentials,
     the_desk,
 )
+from taskrouter_worker.terms import TaskStatus
 
 from .showing import brief, read_input, show_json, show_line, show_table
 
@@ -129,6 +130,9 @@ async def _create_tasks(
 
 
 async def _list(options: argparse.Namespace, environment: str) -> int:
+    for status in (options.status or "").split(",") if options.status is not None else ():
+        if status.strip() not in set(TaskStatus):
+            raise Stop(MISUSED, f"no task is {status!r}: --status is one of {', '.join(TaskStatus)}")
     async with connection(options.url, credentials(environment)) as http:
         desk = await the_desk(http, options.url, options.workspace)
         tasks = await desk.all(

@@ -5,7 +5,8 @@ The order of their fields is known to ``web/store.js`` as well. Dates are epoch 
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Final, cast
 
 from server_stub.domain.history import PastEvent
 from server_stub.domain.model import Reservation, Task, Worker
@@ -113,5 +114,23 @@ def _staff(workspace: Workspace, queue_sid: str) -> tuple[int, int]:
     return sum(counts.values()), sum(n for activity, n in counts.items() if activity.available)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= PREVIEW else text[: PREVIEW - 1] + "…"
+def _cut(attributes: str) -> str:
+    """The first of the attributes, as JSON: half of the text is none, and its escapes cannot be read."""
+    if len(attributes) <= PREVIEW:
+        return attributes
+    try:
+        values: object = json.loads(attributes)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        return attributes[: PREVIEW - 1] + "…"
+    shown: dict[str, object] = {}
+    room = PREVIEW
+    for name, value in cast("dict[str, object]", values).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if len(name) + len(text) > room:
+            shown[name[:room]] = text[: max(0, room - len(name))] + "…"
+            break
+        shown[name] = value
+        room -= len(name) + len(text)
+    return json.dumps(shown)

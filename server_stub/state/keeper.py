@@ -6,7 +6,6 @@ state or the new one, and a document with something wrong in it changes nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, cast
 
@@ -33,14 +32,13 @@ from .documents import (
     encode_state,
     sids_of,
 )
+from .names import check_snapshot_name
 from .versions import raise_versions
 
 __all__ = ["DEFAULT_SEED", "MAX_SNAPSHOTS", "Leave", "StateKeeper"]
 
 MAX_SNAPSHOTS: Final = 100
-"""How many snapshots are kept: they live in memory."""
-
-_SNAPSHOT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""How many snapshots are kept: they live in memory. Those of deleted workspaces make room for others."""
 
 DEFAULT_SEED: Final = Seed(
     workspaces=[WorkspaceSeed(friendly_name="Default Workspace", template=WorkspaceTemplate.FIFO)]
@@ -82,7 +80,13 @@ class StateKeeper:
         self._begin_anew = begin_anew
         self._source: Source = source_for(DEFAULT_SEED)
         self._snapshots: dict[tuple[str | None, str], bytes] = {}  # by workspace, None for all, and name
-        self.default_sid = ""
+        self._default_sid = ""
+
+    @property
+    def default_sid(self) -> str:
+        """The default workspace; if that was deleted, the oldest one that is there; "" if there is none."""
+        found = self._account.workspaces
+        return self._default_sid if self._default_sid in found else next(iter(found), "")
 
     # --- The seed -----------------------------------------------------------------------------
 
@@ -97,10 +101,10 @@ class StateKeeper:
         made = self._made(source)
         self._source = source
         self._account.workspaces.update((workspace.sid, workspace) for workspace in made)
-        self.default_sid = made[0].sid
+        self._default_sid = made[0].sid
 
     def resume(self, document: SeedDocument | None, *, default_sid: str) -> None:
-        """Leave everything as it was found, and know the seed to which a reset goes back.
+        """Leave everything as it was found, be it nothing, and know the seed to which a reset goes back.
 
         Raises:
             SeedError: something is wrong with the seed; every problem is told.
@@ -109,8 +113,7 @@ class StateKeeper:
         source = source_for(DEFAULT_SEED if document is None else document)
         self.check(source)
         self._source = source
-        found = self._account.workspaces
-        self.default_sid = default_sid if default_sid in found else next(iter(found))
+        self._default_sid = default_sid
 
     def check(self, source: Source) -> None:
         """Try whether the seed could be loaded; raises SeedError."""
@@ -270,17 +273,23 @@ class StateKeeper:
             NotFound: there is no such workspace.
             InvalidArgument: the name is not valid, or there are too many snapshots.
         """
-        if _SNAPSHOT_NAME.fullmatch(name) is None:
-            raise InvalidArgument(
-                "The name of a snapshot is up to 64 letters, digits, '.', '_' and '-', no mark first,"
-                f" got {name[:80]!r}"
-            )
-        key = (workspace_sid, name)
+        check_snapshot_name(name)
+        key, document = (workspace_sid, name), self.export(workspace_sid)
+        if not document.workspaces:
+            raise InvalidArgument("There is no workspace, so there is nothing that a snapshot could keep")
         if key not in self._snapshots and len(self._snapshots) >= MAX_SNAPSHOTS:
+            self._make_room()
+        self._snapshots[key] = encode_state(document)
+
+    def _make_room(self) -> None:
+        """Drop the oldest snapshot of a deleted workspace: until now it could be brought back by it."""
+        there = (None, *self._account.workspaces)
+        gone = next((key for key in self._snapshots if key[0] not in there), None)
+        if gone is None:
             raise InvalidArgument(
                 f"There are {MAX_SNAPSHOTS} snapshots, which is the limit: forget one first"
             )
-        self._snapshots[key] = encode_state(self.export(workspace_sid))
+        del self._snapshots[gone]
 
     def snapshot(self, name: str, workspace_sid: str | None = None) -> bytes:
         """The document of a snapshot, as JSON; raises NotFound."""
@@ -307,7 +316,7 @@ class StateKeeper:
             if workspace.sid not in wanted:
                 self._runtime.delete_workspace(workspace)
         self._replace(made)
-        self.default_sid = made[0].sid
+        self._default_sid = made[0].sid
         return [workspace.sid for workspace in made]
 
     def _replace(self, made: Iterable[Workspace]) -> None:

@@ -61,10 +61,11 @@ class WorkspaceClock:
 
         Args:
             seconds: how much, 0 or more; 0 only waits for what was sent before.
-            timeout: seconds by the clock on the wall that delivering may take.
+            timeout: seconds by the clock on the wall that delivering may take; ten unless given.
 
         Raises:
-            ValueError: it is less than 0, or no number, or leads beyond the year 5138.
+            TypeError: it is neither a number nor a timedelta.
+            ValueError: it is less than 0 or not a number (NaN), or leads beyond the year 5138.
             RuntimeError: the workspace follows the real clock.
             TimeoutError: a client did not read what was sent to it; time has passed all the same.
         """
@@ -84,7 +85,11 @@ class WorkspaceClock:
         self._delivered_sync(timeout)
 
     async def set(self, moment: datetime | float, *, timeout: float = PATIENCE) -> None:
-        """Let the time pass until `moment`, a datetime with its zone or epoch seconds; else as `advance`."""
+        """Let the time pass until `moment`, a datetime with its zone or epoch seconds; else as `advance`.
+
+        Raises:
+            ValueError: the moment has passed, or the datetime has no zone.
+        """
         self._move_to(as_timestamp(moment, "moment"))
         await self._delivered(timeout)
 

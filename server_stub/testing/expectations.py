@@ -50,9 +50,12 @@ class Expectations:
     """The assertions of `TaskRouter`.
 
     ``assert_...`` looks at once, or up to `within` seconds, blocking. ``await wait_until_...`` waits, in
-    async tests; it looks after each command of the server, so that nothing is too short to be seen.
-    Seconds are those of the clock on the wall. Tasks and workers are given by handle or SID, workers and
-    queues by name as well.
+    async tests, for `timeout` seconds, five unless given; it looks after each command of the server, so that
+    nothing is too short to be seen. Seconds are those of the clock on the wall. Tasks and workers are given
+    by handle or SID, workers and queues by name as well.
+
+    All of them raise `AssertionError` where it is not so, or not in time; `LookupError` for a name that
+    nothing has, and `DomainError` for a task that never was.
     """
 
     _desk: Desk

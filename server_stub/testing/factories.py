@@ -127,6 +127,9 @@ class Factories:
             workers: the expression that its workers match, such as ``skills HAS 'cards'``; all unless given.
             max_reserved_workers: to how many workers a task is offered at once.
             order: ``FIFO`` or ``LIFO``.
+
+        Raises:
+            ValueError: there is no such order.
         """
         chosen = QueueOrder(order)
         return QueueHandle(

@@ -223,7 +223,8 @@ class WorkerHandle(Handle):
 class TaskHandle(Handle):
     """A task.
 
-    TaskRouter deletes tasks five minutes after their end. Then all but `status` raise NotFound.
+    TaskRouter deletes tasks five minutes after their end. Then all but `status` raise `LookupError`, and
+    commands `DomainError`.
     """
 
     __slots__ = ()

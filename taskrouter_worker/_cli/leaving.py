@@ -39,7 +39,8 @@ class Stop(Exception):
 
 def plain(text: str) -> str:
     """Text that does nothing to a terminal: names and attributes are other people's."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    # Joiners (U+200C, U+200D) do nothing either, and names in Persian or emoji are not themselves without.
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else f"\\x{ord(c):02x}" for c in text)
 
 
 def tell(line: str) -> None:

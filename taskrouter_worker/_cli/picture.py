@@ -71,6 +71,7 @@ class Picture:
         connected: whether it is there.
         rows: offers first, then what was accepted.
         selected: SID of the row that keys are about.
+        settled: whether it has been that for so long that keys are meant for it.
         notes: what happened, oldest first: time and text.
         choices: activities to choose from, while that is asked.
     """
@@ -82,6 +83,7 @@ class Picture:
     connected: bool
     rows: tuple[Row, ...] = ()
     selected: str | None = None
+    settled: bool = True
     notes: tuple[tuple[str, str], ...] = ()
     choices: tuple[str, ...] = field(default=())
 
@@ -139,7 +141,8 @@ class Picture:
         return table
 
     def _mark(self, row: Row) -> Text:
-        return Text("…" if row.busy else "▶" if row.sid == self.selected else " ", "bold")
+        selected = "▶" if self.settled else "▷"
+        return Text("…" if row.busy else selected if row.sid == self.selected else " ", "bold")
 
     def _text(self, row: Row) -> Text:
         return Text(row.text, "bold" if row.sid == self.selected else "")

@@ -17,6 +17,7 @@ from rich.live import Live
 
 from taskrouter_worker import DisconnectCause, RequestError, SessionState
 
+from .aim import Aim, Command
 from .feed import brief, in_words, reason
 from .keyboard import Keyboard
 from .leaving import plain
@@ -57,6 +58,7 @@ class Screen:
         self._told = ""  # why the connection ended
         self._moments: dict[str, float] = {}  # by SID: when an offer ends, or work began; loop time
         self._selected: str | None = None
+        self._aim = Aim(asyncio.get_running_loop().time)
         self._choices: tuple[Activity, ...] = ()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._open = ExitStack()
@@ -93,7 +95,9 @@ class Screen:
     async def run(self) -> None:
         """Draw, until canceled."""
         while True:
-            self._live.update(self._picture(), refresh=True)
+            picture = self._picture()
+            self._live.update(picture, refresh=True)
+            self._aim.look(picture.rows, picture.selected)
             try:
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._news.wait()
@@ -169,6 +173,7 @@ class Screen:
             connected=worker.state is SessionState.READY,
             rows=rows,
             selected=self._selected,
+            settled=self._aim.is_settled(self._selected),
             notes=tuple(self._notes),
             choices=tuple(plain(activity.name) for activity in self._choices),
         )
@@ -198,6 +203,7 @@ class Screen:
 
     def _pressed(self, key: str) -> None:
         self._news.set()
+        repeated = self._aim.is_repeated(key)
         if self._choices:
             self._choose(key)
             return
@@ -207,13 +213,13 @@ class Screen:
             case "down" | "j":
                 self._move(1)
             case "a":
-                self._do("accept", "pending")
+                self._do("accept", key, repeated=repeated)
             case "r":
-                self._do("reject", "pending")
+                self._do("reject", key, repeated=repeated)
             case "w":
-                self._do("wrap", "accepted")
+                self._do("wrap", key, repeated=repeated)
             case "c":
-                self._do("complete", "accepted", "wrapping")
+                self._do("complete", key, repeated=repeated)
             case "s":
                 self._ask_activity()
             case "q":
@@ -222,21 +228,26 @@ class Screen:
                 return
 
     def _move(self, by: int) -> None:
-        sids = [row.sid for row in self._rows()]
+        rows = self._rows()
+        sids = [row.sid for row in rows]
         if sids:
             at = sids.index(self._selected) if self._selected in sids else 0
             self._selected = sids[(at + by) % len(sids)]
+            self._aim.look(rows, self._selected, by_hand=True)
 
-    def _do(self, command: str, *statuses: str) -> None:
-        """Carry out a command for the selected row, or else for the first one that it fits."""
-        rows = sorted(self._rows(), key=lambda row: row.sid != self._selected)
-        fitting = [row for row in rows if row.status in statuses and not row.busy]
-        if not fitting:
-            self._note(f"nothing to {command}")
+    def _do(self, command: Command, key: str, *, repeated: bool) -> None:
+        """Carry out a command for the row that the worker means; for none where that is in doubt."""
+        sid, is_settled = self._aim.of(self._rows(), command)
+        if sid is None:
+            if not repeated:
+                under_way = "the command before is still under way"
+                self._note(under_way if self._selected in self._busy else f"nothing to {command}")
             return
-        reservation = self._worker.reservations[fitting[0].sid]
-        action = getattr(reservation, command)
-        self._start(reservation.sid, f"could not {command}", action)
+        reservation = self._worker.reservations[sid]
+        if repeated or not is_settled:
+            self._note(f"press {key} again to {command} this one: {brief(reservation)}")
+            return
+        self._start(sid, f"could not {command}", getattr(reservation, command))
 
     def _ask_activity(self) -> None:
         if self._worker.state is not SessionState.READY:

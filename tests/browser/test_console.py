@@ -566,6 +566,23 @@ async def test_page_comes_back_after_a_restart_of_the_server(visit: Visit) -> No
         await visitor.sees("after: the restart", within=".list")
 
 
+async def test_server_without_a_workspace_says_so_until_there_is_one(visit: Visit) -> None:
+    async with StubServer(Settings(port=0, settle_ms=0)) as empty:
+        visitor = await visit(url=empty.console_url)
+        visitor.ignored.append("404")
+        auth = {"Authorization": aiohttp.encode_basic_auth(empty.account_sid, empty.auth_token)}
+        async with aiohttp.ClientSession(headers=auth) as http:
+            await http.delete(f"{empty.rest_url}/v1/Workspaces/{empty.workspace_sid}")
+        await visitor.page.wait_for_selector(".connection.vacant")
+        await visitor.sees("taskrouter-stub reset", within=".banner")
+        await visitor.page.reload()  # nothing of the deleted one is left
+        await visitor.page.wait_for_selector(".connection.vacant")
+        assert await visitor.page.locator("select.workspaces").is_hidden()
+        empty.reset()
+        await visitor.page.wait_for_selector(".connection.live")
+        assert await visitor.page.locator(".banner").is_hidden()
+
+
 async def test_server_with_other_credentials_asks_for_its_link(visit: Visit) -> None:
     first = StubServer(Settings(port=0))
     await first.start()

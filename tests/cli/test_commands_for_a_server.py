@@ -148,6 +148,11 @@ def test_failures_are_one_line_and_a_status(run: Run, monkeypatch: pytest.Monkey
     status, out, err = run("task", "list", "--url", "http://127.0.0.1:1")
     assert (status, out, err.count("\n")) == (UNREACHABLE, "", 1)
     assert "Connection refused; start one with `taskrouter-stub serve`" in err
+    err = run("task", "list", "--url", "http://no.such.host.invalid")[2]
+    assert "Unknown error" not in err
+    status, out, err = run("task", "list", "--status", "pending,assinged")
+    assert (status, out) == (MISUSED, "")
+    assert "no task is 'assinged': --status is one of pending, reserved, " in err
     status, out, err = run("task", "list", "--url", "127.0.0.1:8300")
     assert (status, out) == (MISUSED, "")
     assert "--url '127.0.0.1:8300' is not an address such as http://127.0.0.1:8300" in err

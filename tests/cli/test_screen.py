@@ -14,12 +14,14 @@ import sys
 import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import pytest
 from rich.console import Console
 
 from server_stub import StubServer
+from taskrouter_worker._cli.aim import REPEAT_SECONDS, SEEN_SECONDS, STATUSES, Aim
 from taskrouter_worker._cli.picture import NOTES, Picture, Row
 from tests.cli.programs import PATIENCE, ROOT, environment
 from tests.sdk.office import Office
@@ -90,6 +92,94 @@ def test_small_window_shows_what_fits(width: int, height: int) -> None:
     lines = drawn(BUSY, width, height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
+
+
+# --- What keys are about ------------------------------------------------------------------------
+
+OFFER, OTHER, WORK = Row("WR1", "pending", ""), Row("WR2", "pending", ""), Row("WR3", "accepted", "")
+
+
+class Watch:
+    """A clock for `Aim`."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_key_is_for_the_selected_row_it_fits_or_the_first_one() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    aim.look([OFFER, OTHER, WORK], OTHER.sid)
+    watch.now += SEEN_SECONDS
+    assert [aim.of([OFFER, OTHER, WORK], command) for command in STATUSES] == [
+        (OTHER.sid, True),
+        (OTHER.sid, True),
+        (WORK.sid, True),
+        (WORK.sid, True),
+    ]
+    assert aim.of([OFFER], "complete") == (None, False)
+
+
+def test_key_is_not_for_what_came_in_a_moment_ago() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    assert aim.of([OFFER], "accept") == (OFFER.sid, False)  # not drawn yet
+    aim.look([OFFER], OFFER.sid)
+    watch.now += SEEN_SECONDS - 0.01
+    assert aim.of([OFFER], "accept") == (OFFER.sid, False)
+    watch.now += 0.01
+    assert aim.of([OFFER], "accept") == (OFFER.sid, True)
+    assert aim.of([OTHER], "accept") == (OTHER.sid, False)  # the other one is gone already
+
+
+def test_key_is_not_for_what_takes_the_place_of_the_selected_offer() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    aim.look([OFFER, OTHER], OFFER.sid)
+    watch.now += 60
+    aim.look([OTHER], OTHER.sid)  # the first one ran out, and the next one is selected by that
+    assert aim.of([OTHER], "accept") == (OTHER.sid, False)
+    watch.now += SEEN_SECONDS
+    assert aim.of([OTHER], "accept") == (OTHER.sid, True)
+
+
+def test_key_after_a_selection_by_hand_counts_at_once() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    aim.look([OFFER, OTHER], OFFER.sid)
+    watch.now += SEEN_SECONDS
+    aim.look([OFFER, OTHER], OTHER.sid, by_hand=True)
+    assert aim.of([OFFER, OTHER], "accept") == (OTHER.sid, True)
+
+
+def test_key_is_for_nothing_while_the_selected_row_is_busy_and_then_for_no_other_at_once() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    aim.look([OFFER, OTHER], OFFER.sid)
+    watch.now += 60
+    busy = [replace(OFFER, busy=True), OTHER]
+    aim.look(busy, OFFER.sid)
+    assert aim.of(busy, "accept") == (None, False)
+    watch.now += 60
+    taken = [OTHER, replace(OFFER, status="accepted")]
+    aim.look(taken, OFFER.sid)
+    assert aim.of(taken, "accept") == (OTHER.sid, False)
+    assert aim.of(taken, "complete") == (OFFER.sid, True)
+
+
+def test_key_that_is_held_or_pressed_twice_is_one_press() -> None:
+    watch = Watch()
+    aim = Aim(watch)
+    assert not aim.is_repeated("a")
+    for _ in range(9):
+        watch.now += REPEAT_SECONDS - 0.01
+        assert aim.is_repeated("a")
+    assert not aim.is_repeated("down")
+    assert not aim.is_repeated("a")
+    watch.now += REPEAT_SECONDS
+    assert not aim.is_repeated("a")
 
 
 # --- The real thing -----------------------------------------------------------------------------
@@ -222,3 +312,22 @@ async def test_terminal_is_given_back_before_it_is_said_why_the_service_ended_it
         server.faults.displace(worker_sid=nina)
         assert await seen.end() == 1
         await seen.until(lambda _: "taskrouter-worker: " in seen.raw.rpartition("\x1b[?1049l")[2])
+
+
+async def test_second_press_accepts_no_offer_that_nobody_meant(server: StubServer) -> None:
+    office = Office(server)
+    nina = office.hire("nina", activity="Offline")
+    workspace = server.account.workspaces[server.workspace_sid]
+    server.run(workspace.sid, lambda ws: ws.update_worker_channel(nina, "default", capacity=2))
+    [available] = [a for a in workspace.activities.values() if a.friendly_name == "Available"]
+    async with terminal(server, nina) as seen:
+        await seen.shows("nina  ○ Offline")
+        server.run(workspace.sid, lambda ws: ws.update_worker(nina, activity_sid=available.sid))
+        first = office.task(topic="first")
+        second = office.task_for(nina)
+        await seen.until(lambda screen: screen.count("█ 1:5") == 2 and "▶ topic=first" in screen)
+        seen.press("aa")
+        await seen.shows("accepted: topic=first")
+        seen.press("q")
+        assert await seen.end() == 0
+    assert (office.status(first), office.status(second)) == ("assigned", "reserved")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QLineEdit, QPushButton, QRadioButton, QWidget
 
+from examples.agent_desktop.aim import Aim
 from examples.agent_desktop.cards import OfferCard, WorkCard
 from examples.agent_desktop.login import Login
 from examples.agent_desktop.theme import Theme
@@ -34,6 +37,7 @@ class AgentDesk:
         self.theme = Theme(application, "light")
         self.window = AgentWindow(self.theme, login, **options)
         self.told: list[str] = []
+        self.window._aim = Aim(partial(next, itertools.count(0, 60)))  # whoever clicks, takes a minute
         self.window.tell = lambda title, _: self.told.append(title)
         self.window.show()
         self.window.activateWindow()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from examples.agent_desktop.aim import Aim
 from server_stub import StubServer
 from server_stub.faults import RequestFault
 from taskrouter_worker import SyncWorker
@@ -144,13 +145,32 @@ def test_an_offer_is_accepted_before_its_countdown_ends(desk: AgentDesk, centre:
     desk.until(lambda: card.ring.text != shown)
     assert desk.told == ["New task: Lost card"]
     assert desk.window.windowTitle().startswith("(1) Nina")
+    answering = threading.Event()
+
+    def hold(_: object) -> None:
+        answering.wait(PATIENCE)
+
+    centre.call(lambda server: setattr(server.faults, "request", hold))
     desk.press(card.accept_button)
     assert card.accept_button.text() == "Accepting …"
     assert not card.reject_button.isEnabled()
+    answering.set()
     desk.until(lambda: desk.works)
     assert desk.offers == []
     desk.until_read("Working · ")
     assert centre.status(task) == "assigned"
+
+
+def test_second_click_does_not_accept_the_offer_that_takes_the_place(desk: AgentDesk, centre: Centre) -> None:
+    desk.window._aim = Aim(lambda: 100.0)
+    tasks = [centre.task(title="Lost card"), centre.task(title="Loan")]
+    desk.until(lambda: len(desk.offers) == 2)
+    first, second = desk.offers
+    desk.press(first.accept_button)
+    desk.press(second.accept_button)
+    desk.until(lambda: desk.works)
+    assert [card.sid for card in desk.offers] == [second.sid]
+    assert sorted(map(centre.status, tasks)) == ["assigned", "reserved"]
 
 
 def test_an_offer_is_rejected_and_goes_to_others(desk: AgentDesk, centre: Centre) -> None:

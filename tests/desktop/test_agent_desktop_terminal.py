@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
+from examples.agent_desktop.aim import REPEAT_SECONDS, SEEN_SECONDS, Aim
 from examples.agent_desktop.login import Login
 from server_stub.faults import RequestFault
 from tests.desktop.centre import PATIENCE, Centre, open_centre
@@ -21,11 +24,66 @@ def centre() -> Iterator[Centre]:
         yield opened
 
 
+class Time:
+    """For an `Aim`."""
+
+    now = 100.0
+
+
+def patient() -> Aim:
+    """Whoever presses keys takes a minute for each."""
+    return Aim(partial(next, itertools.count(0, 60)))
+
+
 async def until(done: Callable[[], object]) -> None:
     end = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < end, "it never happened"
         await asyncio.sleep(0.01)
+
+
+async def test_keys_reach_what_the_agent_saw_and_nothing_that_takes_its_place(centre: Centre) -> None:
+    from textual.widgets import OptionList
+
+    from examples.agent_desktop.terminal import TerminalDesk
+
+    application, clock = TerminalDesk(centre.login()), Time()
+    desk, application._aim = application.desk, Aim(lambda: clock.now)
+
+    async def shown(*titles: str) -> None:
+        def is_there() -> bool:
+            view = desk.view
+            return [*(it.title for it in view.offers), *(it.title for it in view.works)] == [*titles]
+
+        await until(is_there)
+        await until(lambda: application.query_one(OptionList).option_count == len(titles))
+        await pilot.pause()
+
+    async with application.run_test() as pilot:
+        await until(lambda: desk.view.agent)
+        centre.task(title="First")
+        await shown("First")
+        await pilot.press("r")  # it has just come
+        assert not desk.view.offers[0].busy
+        assert [toast.message for toast in application._notifications] == [
+            "Press r again if you mean “First”."
+        ]
+        clock.now += SEEN_SECONDS
+        centre.task(title="Second")
+        await shown("First", "Second")
+        centre.task(title="Third")
+        await shown("First", "Second", "Third")
+        clock.now += REPEAT_SECONDS
+        await pilot.press("a", "a")
+        await shown("Second", "Third", "First")
+        for _ in range(3):  # a held key
+            clock.now += REPEAT_SECONDS - 0.01
+            await pilot.press("a")
+        await pilot.press("w")  # the highlighted one was seen, as an offer
+        await until(lambda: desk.view.works[0].wrapping)
+        await pilot.press("up", "a")  # chosen by hand
+        await until(lambda: [it.title for it in desk.view.works] == ["First", "Third"])
+        assert [it.busy for it in desk.view.offers] == [""]
 
 
 async def test_an_agent_works_in_a_terminal(centre: Centre) -> None:
@@ -34,7 +92,7 @@ async def test_an_agent_works_in_a_terminal(centre: Centre) -> None:
     from examples.agent_desktop.terminal import Choice, LoginScreen, TerminalDesk
 
     application = TerminalDesk(Login(server=centre.url), reconnect_backoff=lambda _: 0.05)
-    desk = application.desk
+    desk, application._aim = application.desk, patient()
     async with application.run_test(size=(60, 24)) as pilot:
         assert isinstance(application.screen, LoginScreen)
         await pilot.press("enter")
@@ -106,7 +164,7 @@ async def test_why_there_is_nobody_to_hand_over_to_is_told(centre: Centre) -> No
     from examples.agent_desktop.terminal import Choice, TerminalDesk
 
     application = TerminalDesk(centre.login())
-    desk = application.desk
+    desk, application._aim = application.desk, patient()
     async with application.run_test() as pilot:
         await until(lambda: desk.view.agent)
         centre.task(title="Lost card")

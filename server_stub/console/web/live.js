@@ -41,6 +41,7 @@ export class Live {
 
   async run(round) {
     let failures = 0;
+    let none = false; // the server has no workspace at all
     const ended = () => this.stopped || round !== this.rounds;
     while (!ended()) {
       this.again = false;
@@ -51,7 +52,8 @@ export class Live {
         clearTimeout(watchdog);
         watchdog = setTimeout(() => abort.abort(), SILENCE);
       };
-      this.say(failures ? "reconnecting" : "connecting");
+      this.say(none ? "vacant" : failures ? "reconnecting" : "connecting");
+      none = false;
       heard();
       try {
         await stream(this.workspace, (message) => {
@@ -66,6 +68,7 @@ export class Live {
           this.say("closed");
           this.refused(error);
         } else if (error.status === 404) {
+          none = !this.workspace;
           this.workspace = null; // it was deleted: the server's first one is shown
         } else if (error.status) this.detail = error.message;
       } finally {
@@ -73,7 +76,7 @@ export class Live {
       }
       if (ended()) return;
       if (this.again) continue;
-      this.say("reconnecting", this.detail ?? "");
+      this.say(none ? "vacant" : "reconnecting", this.detail ?? "");
       this.detail = undefined;
       await new Promise((done) => setTimeout(done, WAITS[Math.min(failures++, WAITS.length - 1)]));
     }

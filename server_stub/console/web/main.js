@@ -20,7 +20,8 @@ const PAINT = 200; // milliseconds between two updates of what is shown
 
 const app = document.querySelector("#app");
 const NAMES = { board: "Board", tasks: "Tasks", workers: "Workers", reservations: "Reservations", timeline: "Timeline", faults: "Faults", server: "Server" };
-const STATES = { live: "Live", connecting: "Connecting", loading: "Loading", reconnecting: "Reconnecting", closed: "Closed" };
+const EMPTY = "The server has no workspace. “taskrouter-stub reset” goes back to the seed; the REST API makes a new one.";
+const STATES = { live: "Live", connecting: "Connecting", loading: "Loading", reconnecting: "Reconnecting", vacant: "No workspace", closed: "Closed" };
 const KEYS = [
   ["/  or  Ctrl-K", "find or do anything"],
   ["1 … 7", "board, tasks, workers, reservations, timeline, faults, server"],
@@ -47,7 +48,7 @@ class Page {
       const item = h("a", { class: "nav-item", href: `#/${view}`, title: `${NAMES[view]} (${index + 1})`, aria: { label: NAMES[view] } }, icon(view), h("span", { class: "nav-name", text: NAMES[view] }), amount);
       this.nav.set(view, { item, amount });
     }
-    this.workspaces = h("select", { class: "workspaces", aria: { label: "Workspace" }, on: { change: (event) => this.choose(event.target.value) } });
+    this.workspaces = h("select", { class: "workspaces", hidden: true, aria: { label: "Workspace" }, on: { change: (event) => this.choose(event.target.value) } });
     this.workspace = h("div", { class: "workspace cut" });
     this.state = h("span", { class: "state-text", text: "Connecting" });
     this.connection = h("div", { class: "connection connecting", role: "status" }, h("span", { class: "state-dot" }), this.state);
@@ -181,7 +182,11 @@ class Page {
     setText(this.state, STATES[state]);
     setClass(this.connection, `connection ${state}`);
     this.connection.title = detail || { live: "Connected: changes are shown as they happen", reconnecting: "The server does not answer; trying again" }[state] || STATES[state];
-    document.body.classList.toggle("stale", state === "reconnecting");
+    document.body.classList.toggle("stale", state === "reconnecting" || state === "vacant");
+    if (state === "vacant") {
+      setText(this.banner, EMPTY);
+      setHidden(this.banner, false);
+    } else if (this.banner.textContent === EMPTY) setHidden(this.banner, true);
   }
 
   choose(workspace) {

@@ -2,7 +2,7 @@
 
 import { field } from "./acts.js";
 import { clock, local } from "./api.js";
-import { attempt, confirm, copy } from "./dialogs.js";
+import { attempt, confirm, copy, notice } from "./dialogs.js";
 import { button, h, setHidden, setText } from "./dom.js";
 import { count, dateTime } from "./format.js";
 import { store } from "./store.js";
@@ -40,7 +40,10 @@ export class Server {
   }
 
   async keep() {
-    await attempt(() => local.post(store.workspace, `snapshots/${encodeURIComponent(this.name.value.trim() || "before")}`), "The snapshot is kept");
+    const name = this.name.value.trim() || "before";
+    // As the server has it: the browser would make another address of "..".
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return notice("A snapshot's name is letters, digits, “.”, “_” and “-”, and begins with a letter or digit", "bad");
+    await attempt(() => local.post(store.workspace, `snapshots/${encodeURIComponent(name)}`), "The snapshot is kept");
     this.load();
   }
 
