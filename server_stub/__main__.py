@@ -13,6 +13,7 @@ from .commands.completion import add_completion, run_completion
 from .commands.events import add_events, run_events
 from .commands.explain import add_explain, run_explain
 from .commands.health import add_health, run_health
+from .commands.remote import carry_out, guarded
 from .commands.replay import add_replay, run_replay
 from .commands.serve_options import add_serve
 from .commands.showing import show_anything
@@ -20,7 +21,6 @@ from .commands.state import COMMANDS, add_state_commands, run_state_command
 from .commands.task import add_task, run_task
 from .commands.token import add_token, run_token
 from .commands.worker import add_worker, run_worker
-from .remote import carry_out, guarded
 
 __all__ = ["main"]
 

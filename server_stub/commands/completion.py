@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from server_stub.remote import DONE, complain
-
+from .remote import DONE, complain
 from .showing import show_json, show_text
 
 __all__ = ["add_completion", "run_completion"]

@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from server_stub.remote import (
+from taskrouter_worker.terms import EventType
+
+from .remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -31,8 +33,6 @@ from server_stub.remote import (
     pages,
     the_desk,
 )
-from taskrouter_worker.terms import EventType
-
 from .showing import is_read, show_json, show_line
 
 __all__ = ["add_events", "run_events"]

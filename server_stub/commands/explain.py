@@ -13,7 +13,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-from server_stub.remote import (
+from taskrouter_worker.terms import RESERVATION_LIVE
+
+from .remote import (
     EPILOG,
     UNKNOWN,
     Json,
@@ -26,8 +28,6 @@ from server_stub.remote import (
     pages,
     plain,
 )
-from taskrouter_worker.terms import RESERVATION_LIVE
-
 from .showing import console, show_text
 
 if TYPE_CHECKING:

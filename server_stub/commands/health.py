@@ -10,8 +10,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from server_stub.remote import Json, add_url, failure, plain
-
+from .remote import Json, add_url, failure, plain
 from .showing import show_json, show_text
 
 __all__ = ["add_health", "run_health"]

@@ -16,12 +16,12 @@ from server_stub.clocks import HandClock, OffsetClock
 from server_stub.domain.model import Limits
 from server_stub.limits import ServerLimits, limits_from
 from server_stub.process import FILES_BESIDE, GarbageKeeper, allow_files
-from server_stub.remote import Stop, complain
 from server_stub.seeding import SeedError
 from server_stub.settings import Settings
 from server_stub.storage import Data, StorageError, open_store
 
 from .env_file import write_env_file
+from .remote import Stop, complain
 from .serve_options import CREDENTIALS
 from .showing import console, show_json, show_text
 from .state import show_problems

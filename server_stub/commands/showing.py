@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from server_stub.remote import DONE, MISUSED, Stop, plain
+from .remote import DONE, MISUSED, Stop, plain
 
 if TYPE_CHECKING:
     from rich.console import Console

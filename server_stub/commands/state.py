@@ -15,7 +15,11 @@ import msgspec
 
 from server_stub.domain.errors import InvalidArgument
 from server_stub.domain.model import Limits
-from server_stub.remote import (
+from server_stub.seeding import Problem, SeedError, read_source
+from server_stub.state.names import check_snapshot_name
+from taskrouter_worker.terms import SidPrefix, is_sid
+
+from .remote import (
     EPILOG,
     MISUSED,
     UNKNOWN,
@@ -28,10 +32,6 @@ from server_stub.remote import (
     fetch,
     plain,
 )
-from server_stub.seeding import Problem, SeedError, read_source
-from server_stub.state.names import check_snapshot_name
-from taskrouter_worker.terms import SidPrefix, is_sid
-
 from .showing import read_input, show_json, show_line, show_text
 
 __all__ = ["COMMANDS", "add_state_commands", "run_state_command", "show_problems"]

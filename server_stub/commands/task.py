@@ -8,7 +8,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from server_stub.remote import (
+from taskrouter_worker.terms import TaskStatus
+
+from .remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -21,8 +23,6 @@ from server_stub.remote import (
     credentials,
     the_desk,
 )
-from taskrouter_worker.terms import TaskStatus
-
 from .showing import brief, read_input, show_json, show_line, show_table
 
 __all__ = ["add_task", "read_attributes", "run_task"]

@@ -8,7 +8,11 @@ import shlex
 import warnings
 from typing import Any, Final
 
-from server_stub.remote import (
+from server_stub.settings import BRIDGE_PATH
+from taskrouter_worker.terms import Role
+from taskrouter_worker.tokens import MAX_LIFETIME, worker_token
+
+from .remote import (
     DONE,
     EPILOG,
     MISUSED,
@@ -20,10 +24,6 @@ from server_stub.remote import (
     credentials,
     the_desk,
 )
-from server_stub.settings import BRIDGE_PATH
-from taskrouter_worker.terms import Role
-from taskrouter_worker.tokens import MAX_LIFETIME, worker_token
-
 from .showing import show_json, show_text
 
 __all__ = ["add_token", "run_token"]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
-from server_stub.remote import (
+from .remote import (
     DONE,
     EPILOG,
     STATUSES,
@@ -18,7 +18,6 @@ from server_stub.remote import (
     credentials,
     the_desk,
 )
-
 from .showing import brief, show_json, show_line, show_table
 from .task import read_attributes
 

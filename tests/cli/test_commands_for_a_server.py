@@ -23,8 +23,8 @@ from server_stub import StubServer
 from server_stub.__main__ import main
 from server_stub.commands import task as task_command
 from server_stub.commands.env_file import write_env_file
+from server_stub.commands.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
 from server_stub.commands.showing import show_text
-from server_stub.remote import DONE, MISUSED, REFUSED, UNKNOWN, UNREACHABLE, Stop
 from taskrouter_worker.__main__ import main as worker_main
 from taskrouter_worker._version import __version__
 from tests.cli.programs import PATIENCE, known_to
