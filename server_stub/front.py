@@ -29,6 +29,7 @@ __all__ = [
     "forget_handlers",
     "once_stored",
     "quiet_logger",
+    "refuse_compressed",
     "tls_context",
 ]
 
@@ -92,7 +93,7 @@ def as_json(heard: Callable[[BaseProtocol], None]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         heard(request.protocol)
         try:
-            _refuse_compressed(request)
+            refuse_compressed(request)
             return await handler(request)
         except ApiError as error:
             return error_response(error, headers=_headers(request))
@@ -117,8 +118,12 @@ def as_json(heard: Callable[[BaseProtocol], None]) -> Middleware:
     return middleware
 
 
-def _refuse_compressed(request: web.Request) -> None:
-    """No client sends such bodies, and some kilobytes of them would be gigabytes: they are never unpacked."""
+def refuse_compressed(request: web.Request) -> None:
+    """No client sends such bodies, and some kilobytes of them would be gigabytes: they are never unpacked.
+
+    Raises:
+        ApiError: 415.
+    """
     coding = request.headers.get("Content-Encoding", "identity")
     if coding.strip().lower() not in ("", "identity"):
         raise ApiError(415, "Content-Encoding is not accepted here: send the body as it is", code=20001)

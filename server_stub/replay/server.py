@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self, cast
 import jwt
 from aiohttp import WSMsgType, web
 
+from server_stub.front import check_handshake, quiet_logger, refuse_compressed
 from server_stub.replies import CORS, ApiError, error_response, read_body
 from server_stub.settings import BRIDGE_PATH
 from taskrouter_worker.recording import (
@@ -189,7 +190,13 @@ class ReplayServer:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", BRIDGE_PATH, self._handle)
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.1, max_line_size=MAX_HEADER, max_field_size=MAX_HEADER
+            app,
+            access_log=None,
+            logger=quiet_logger(),
+            shutdown_timeout=0.1,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            auto_decompress=False,
         )
         try:
             await runner.setup()
@@ -252,7 +259,9 @@ class ReplayServer:
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=CORS)
         try:
+            refuse_compressed(request)
             if request.headers.get("Upgrade", "").lower() == "websocket":
+                check_handshake(request)
                 return await self._websocket(request)
             return await self._request(request)
         except ApiError as error:

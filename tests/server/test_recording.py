@@ -639,6 +639,35 @@ async def test_any_recorded_closing_is_played(closing: dict[str, Any], code: int
         await player.finished()
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Encoding": "deflate"}, 415),
+        (
+            {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Protocol": "TOKEN",
+            },
+            400,
+        ),
+    ],
+)
+async def test_a_replay_refuses_what_the_server_refuses_at_the_door(
+    caplog: pytest.LogCaptureFixture, headers: dict[str, str], status: int
+) -> None:
+    recording, _, _ = await recorded()
+    caplog.clear()
+    async with ReplayServer(recording) as player, aiohttp.ClientSession() as http:
+        token = player.token()
+        sent = {name: value.replace("TOKEN", token) for name, value in headers.items()}
+        async with http.get(f"{player.eb_server}?token={token}", headers=sent) as response:
+            assert response.status == status, await response.text()
+    assert not caplog.records
+
+
 # --- The command line -----------------------------------------------------------------------------
 
 
