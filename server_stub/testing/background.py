@@ -18,12 +18,25 @@ if TYPE_CHECKING:
     from .options import WorkspaceOptions
     from .taskrouter import TaskRouter
 
-__all__ = ["BackgroundServer"]
+__all__ = ["BackgroundServer", "outcome"]
+
+__tracebackhide__ = True  # pytest shows the test's line instead
 
 T = TypeVar("T")
 
 SECONDS: Final = 30.0
 """How long its start, its end, or a call into it may take on a busy machine. Each takes milliseconds."""
+
+
+def outcome(future: Future[T], timeout: float | None = None) -> T:
+    """What a future has or raises, within `timeout` seconds; unlike `result` it adds no frames of its own."""
+    error = future.exception(timeout)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame, which holds it
+    return future.result()
 
 
 class BackgroundServer:
@@ -123,7 +136,7 @@ class BackgroundServer:
                 answer.set_exception(error)
 
         loop.call_soon_threadsafe(run)
-        return answer.result(SECONDS)
+        return outcome(answer, SECONDS)
 
     def submit(self, function: Callable[[StubServer], Coroutine[Any, Any, T]]) -> Future[T]:
         """Begin a coroutine in the server's thread; the future has its result.

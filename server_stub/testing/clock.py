@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -16,6 +17,8 @@ from .loops import is_awaited_by_a_loop
 from .options import LATEST, as_timestamp
 
 __all__ = ["WorkspaceClock"]
+
+__tracebackhide__ = True  # pytest shows the test's line instead
 
 PATIENCE: Final = 10.0
 """Seconds by the clock on the wall that delivering may take, unless asked otherwise."""
@@ -69,19 +72,23 @@ class WorkspaceClock:
             RuntimeError: the workspace follows the real clock.
             TimeoutError: a client did not read what was sent to it; time has passed all the same.
         """
-        self._move_by(seconds)
+        await self._heard_first(self._moment_after(seconds)[0], timeout)
+        self._move_on(*self._moment_after(seconds))  # anew: another task may have moved it
         await self._delivered(timeout)
 
     def advance_sync(self, seconds: float | timedelta, *, timeout: float = PATIENCE) -> None:
         """As `advance`, for plain tests: it blocks.
 
-        It calls the handlers of `SyncWorker`s that wait for `process_events`, in this thread.
+        It calls the handlers of `SyncWorker`s that wait for `process_events`, in this thread: of what was
+        sent before, then, once time has passed, of what that brought.
 
         Raises:
             RuntimeError: also where an event loop runs, whose clients could read nothing meanwhile.
         """
         _refuse_loop("advance")
-        self._move_by(seconds)
+        moment, passed = self._moment_after(seconds)
+        self._heard_first_sync(moment, timeout)
+        self._move_on(moment, passed)
         self._delivered_sync(timeout)
 
     async def set(self, moment: datetime | float, *, timeout: float = PATIENCE) -> None:
@@ -90,13 +97,19 @@ class WorkspaceClock:
         Raises:
             ValueError: the moment has passed, or the datetime has no zone.
         """
-        self._move_to(as_timestamp(moment, "moment"))
+        until = as_timestamp(moment, "moment")
+        self._refuse_past(until)
+        await self._heard_first(until, timeout)
+        self._move_to(until)
         await self._delivered(timeout)
 
     def set_sync(self, moment: datetime | float, *, timeout: float = PATIENCE) -> None:
         """As `set`, for plain tests: it blocks."""
         _refuse_loop("set")
-        self._move_to(as_timestamp(moment, "moment"))
+        until = as_timestamp(moment, "moment")
+        self._refuse_past(until)
+        self._heard_first_sync(until, timeout)
+        self._move_to(until)
         self._delivered_sync(timeout)
 
     def _standing(self) -> StandingClock:
@@ -106,7 +119,8 @@ class WorkspaceClock:
             )
         return self._clock
 
-    def _move_by(self, seconds: float | timedelta) -> None:
+    def _moment_after(self, seconds: float | timedelta) -> tuple[float, Decimal]:
+        """What the clock will show then, and the sum of all steps."""
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -120,29 +134,65 @@ class WorkspaceClock:
         moment = float(Decimal(self._begun) + passed)
         if moment >= LATEST:
             raise ValueError(f"the clock does not go beyond the year 5138: {seconds!r} seconds are too many")
+        return moment, passed
+
+    def _move_on(self, moment: float, passed: Decimal) -> None:
         self._move_to(moment)
         self._shown, self._passed = moment, passed
 
     def _move_to(self, moment: float) -> None:
+        self._refuse_past(moment)
+        clock = self._standing()
+        self._desk.reach(lambda server: server.advance(self._desk.sid, clock, moment))
+
+    async def _heard_first(self, moment: float, timeout: float) -> None:
+        """As `_heard_first_sync`."""
+        if self._is_heard_first(moment):
+            with suppress(TimeoutError):
+                await self._delivered(timeout)
+
+    def _heard_first_sync(self, moment: float, timeout: float) -> None:
+        """Have the handlers of plain code called before time passes, as if it passed by itself."""
+        if self._is_heard_first(moment):
+            with suppress(TimeoutError):  # told by the second one
+                self._delivered_sync(timeout)
+
+    def _is_heard_first(self, moment: float) -> bool:
+        return moment > self._standing().now() and self._connections.has_plain_code
+
+    def _refuse_past(self, moment: float) -> None:
         clock = self._standing()
         if moment < clock.now():
             raise ValueError(
                 f"time passes forwards: the clock shows {datetime.fromtimestamp(clock.now(), UTC)}, "
                 f"which is after {datetime.fromtimestamp(moment, UTC)}"
             )
-        self._desk.server.call(lambda server: server.advance(self._desk.sid, clock, moment))
 
     async def _delivered(self, timeout: float) -> None:
         sid = self._desk.sid
-        await asyncio.wrap_future(
-            self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout))
-        )
+        try:
+            await asyncio.wrap_future(
+                self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout))
+            )
+        except TimeoutError as error:
+            raise self._late(error) from None
         await self._connections.caught_up(timeout)
 
     def _delivered_sync(self, timeout: float) -> None:
         sid = self._desk.sid
-        self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout)).result()
+        try:
+            self._desk.server.submit(lambda server: server.delivered(sid, timeout=timeout)).result()
+        except TimeoutError as error:
+            raise self._late(error) from None
         self._connections.caught_up_sync(timeout)
+
+    def _late(self, error: TimeoutError) -> TimeoutError:
+        names = self._connections.standing_loops()
+        return TimeoutError(
+            "; ".join(
+                [str(error), *(f"the event loop of {name}'s worker does not run now" for name in names)]
+            )
+        )
 
 
 def _refuse_loop(name: str) -> None:

@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import taskrouter_worker
 from taskrouter_worker import (
     HandlerError,
     NotConnectedError,
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connections", "make", "make_sync"]
 
+__tracebackhide__ = True  # pytest shows the test's line instead
+
 CLOSE_SECONDS: Final = 10.0
 """How long a worker that the test left open may take to close. It gives its handlers five."""
+
+_SDK: Final = str(Path(taskrouter_worker.__file__).parent)
 
 _NOTHING_COMES: Final = (SessionState.NEW, SessionState.TOKEN_EXPIRED, SessionState.CLOSED)
 """States in which nothing can be delivered to a worker, however long one waits."""
@@ -79,6 +85,21 @@ class Connections:
             # The live worker's, in its own thread: the test may never process its events.
             worker._live.on("error", self.errors.append)  # noqa: SLF001 - see above
             self._in_thread.append(_InThread(worker, processes_events))
+
+    @property
+    def has_plain_code(self) -> bool:
+        """Whether handlers of a connected `SyncWorker` may be told something."""
+        return any(entry.worker.state not in _NOTHING_COMES for entry in self._in_thread)
+
+    def standing_loops(self) -> list[str]:
+        """The names of connected workers whose event loop does not run, so that they can read nothing."""
+        here = _running_loop()
+        return [
+            entry.worker.name
+            for entry in self._in_loop
+            if entry.worker.state is SessionState.READY
+            and ((loop := entry.loop or here) is None or not loop.is_running())
+        ]
 
     @asynccontextmanager
     async def entered(self, worker: Worker) -> AsyncGenerator[Worker]:
@@ -163,8 +184,19 @@ class Connections:
         for error in self.errors:
             told.append(f"{type(error).__name__}: {error}")
             if isinstance(error, HandlerError) and error.__cause__ is not None:
-                told.append("".join(traceback.format_exception(error.__cause__)).rstrip())
+                told.append(_traceback(error.__cause__))
         return "\n".join(told)
+
+
+def _traceback(error: BaseException) -> str:
+    """The way to an error of a handler, in the application's code alone as far as it got there."""
+    # The SDK's errors say in their text what brought them about.
+    told = traceback.TracebackException.from_exception(error)
+    if isinstance(error, TaskRouterError):
+        told.__cause__ = told.__context__ = None
+    own = [frame for frame in told.stack if not frame.filename.startswith(_SDK)]
+    told.stack = traceback.StackSummary.from_list(own or told.stack)
+    return "".join(told.format()).rstrip()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -12,17 +14,23 @@ from server_stub.domain.model import Reservation
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import RESERVATION_LIVE, ReservationStatus, TaskStatus
 
+from .background import outcome
 from .desk import Desk, find
 from .handles import ActivityHandle, QueueHandle, ReservationHandle, TaskHandle, WorkerHandle
 from .loops import is_awaited_by_a_loop
-from .reporting import event_lines, explanation, task_history
+from .reporting import callback_lines, event_lines, explanation, task_history
 
 __all__ = ["Expectations"]
+
+__tracebackhide__ = True  # pytest shows the test's line instead
 
 T = TypeVar("T")
 
 WAIT_SECONDS: Final = 5.0
 """Seconds by the clock on the wall that something may take, unless asked otherwise."""
+
+POLL_SECONDS: Final = 0.02
+"""How often a condition is looked at that no command of the workspace need make true."""
 
 _ACCEPTED: Final = (ReservationStatus.ACCEPTED, ReservationStatus.WRAPPING, ReservationStatus.COMPLETED)
 _REJECTED: Final = (ReservationStatus.REJECTED,)
@@ -38,12 +46,14 @@ class _Expectation(Generic[T]):
         look: what is found in the workspace; None where it is not so.
         task: the SID of the task it is about.
         worker: the SID of the worker it is about.
+        is_anything: whether it may become so without a command of the workspace.
     """
 
     claim: str
     look: Callable[[Workspace], T | None]
     task: str | None = None
     worker: str | None = None
+    is_anything: bool = False
 
 
 class Expectations:
@@ -54,8 +64,8 @@ class Expectations:
     nothing is too short to be seen. Seconds are those of the clock on the wall. Tasks and workers are given
     by handle or SID, workers and queues by name as well.
 
-    All of them raise `AssertionError` where it is not so, or not in time; `LookupError` for a name that
-    nothing has, and `DomainError` for a task that never was.
+    All of them raise `AssertionError` where it is not so, or not in time, and `LookupError` for a name that
+    nothing has, a task that never was, or one of another workspace.
     """
 
     _desk: Desk
@@ -78,7 +88,6 @@ class Expectations:
         Raises:
             AssertionError: it has none; the text holds the router's explanation and the task's history.
         """
-        __tracebackhide__ = True
         return self._reservation(self._check(self._reserved(task, worker), within))
 
     async def wait_until_reserved(
@@ -89,14 +98,12 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> ReservationHandle:
         """Wait until `assert_reserved` holds."""
-        __tracebackhide__ = True
         return self._reservation(await self._wait(self._reserved(task, worker), timeout))
 
     def assert_not_reserved(
         self, task: TaskHandle | str, worker: WorkerHandle | str | None = None, *, within: float = 0.0
     ) -> None:
         """The task has no live reservation, or none for this worker."""
-        __tracebackhide__ = True
         self._check(self._not_reserved(task, worker), within)
 
     async def wait_until_not_reserved(
@@ -107,14 +114,12 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> None:
         """Wait until `assert_not_reserved` holds."""
-        __tracebackhide__ = True
         await self._wait(self._not_reserved(task, worker), timeout)
 
     def assert_accepted(
         self, task: TaskHandle | str, worker: WorkerHandle | str | None = None, *, within: float = 0.0
     ) -> ReservationHandle:
         """The task was accepted, by this worker if one is given; it may be wrapping or completed since."""
-        __tracebackhide__ = True
         return self._reservation(self._check(self._became(task, worker, _ACCEPTED, "was accepted"), within))
 
     async def wait_until_accepted(
@@ -125,7 +130,6 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> ReservationHandle:
         """Wait until `assert_accepted` holds."""
-        __tracebackhide__ = True
         return self._reservation(
             await self._wait(self._became(task, worker, _ACCEPTED, "was accepted"), timeout)
         )
@@ -134,7 +138,6 @@ class Expectations:
         self, task: TaskHandle | str, worker: WorkerHandle | str | None = None, *, within: float = 0.0
     ) -> ReservationHandle:
         """A reservation of the task was rejected, by this worker if one is given."""
-        __tracebackhide__ = True
         return self._reservation(self._check(self._became(task, worker, _REJECTED, "was rejected"), within))
 
     async def wait_until_rejected(
@@ -145,7 +148,6 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> ReservationHandle:
         """Wait until `assert_rejected` holds."""
-        __tracebackhide__ = True
         return self._reservation(
             await self._wait(self._became(task, worker, _REJECTED, "was rejected"), timeout)
         )
@@ -154,7 +156,6 @@ class Expectations:
         self, task: TaskHandle | str, worker: WorkerHandle | str | None = None, *, within: float = 0.0
     ) -> ReservationHandle:
         """A reservation of the task timed out, of this worker if one is given."""
-        __tracebackhide__ = True
         return self._reservation(self._check(self._became(task, worker, _TIMED_OUT, "timed out"), within))
 
     async def wait_until_timed_out(
@@ -165,7 +166,6 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> ReservationHandle:
         """Wait until `assert_timed_out` holds."""
-        __tracebackhide__ = True
         return self._reservation(
             await self._wait(self._became(task, worker, _TIMED_OUT, "timed out"), timeout)
         )
@@ -176,7 +176,6 @@ class Expectations:
         self, task: TaskHandle | str, queue: QueueHandle | str | None = None, *, within: float = 0.0
     ) -> None:
         """The task waits in a queue, in this one if it is given, and is not reserved."""
-        __tracebackhide__ = True
         self._check(self._queued(task, queue), within)
 
     async def wait_until_queued(
@@ -187,35 +186,30 @@ class Expectations:
         timeout: float = WAIT_SECONDS,
     ) -> None:
         """Wait until `assert_queued` holds."""
-        __tracebackhide__ = True
         await self._wait(self._queued(task, queue), timeout)
 
     def assert_completed(
         self, task: TaskHandle | str, *, reason: str | None = None, within: float = 0.0
     ) -> None:
         """The task is completed, for this reason if one is given."""
-        __tracebackhide__ = True
         self._check(self._ended(task, TaskStatus.COMPLETED, reason), within)
 
     async def wait_until_completed(
         self, task: TaskHandle | str, *, reason: str | None = None, timeout: float = WAIT_SECONDS
     ) -> None:
         """Wait until `assert_completed` holds."""
-        __tracebackhide__ = True
         await self._wait(self._ended(task, TaskStatus.COMPLETED, reason), timeout)
 
     def assert_canceled(
         self, task: TaskHandle | str, *, reason: str | None = None, within: float = 0.0
     ) -> None:
         """The task is canceled, for this reason if one is given."""
-        __tracebackhide__ = True
         self._check(self._ended(task, TaskStatus.CANCELED, reason), within)
 
     async def wait_until_canceled(
         self, task: TaskHandle | str, *, reason: str | None = None, timeout: float = WAIT_SECONDS
     ) -> None:
         """Wait until `assert_canceled` holds."""
-        __tracebackhide__ = True
         await self._wait(self._ended(task, TaskStatus.CANCELED, reason), timeout)
 
     # --- Workers, and anything ----------------------------------------------------------------
@@ -224,28 +218,42 @@ class Expectations:
         self, worker: WorkerHandle | str, activity: ActivityHandle | str, *, within: float = 0.0
     ) -> None:
         """The worker is in that activity, given by handle, SID or name."""
-        __tracebackhide__ = True
         self._check(self._in_activity(worker, activity), within)
 
     async def wait_until_activity(
         self, worker: WorkerHandle | str, activity: ActivityHandle | str, *, timeout: float = WAIT_SECONDS
     ) -> None:
         """Wait until `assert_activity` holds."""
-        __tracebackhide__ = True
         await self._wait(self._in_activity(worker, activity), timeout)
 
     async def wait_until(self, condition: Callable[[], object], *, timeout: float = WAIT_SECONDS) -> None:
         """Wait until `condition` holds: ``await taskrouter.wait_until(lambda: len(queue.tasks) == 3)``.
 
-        It is called in the server's thread after each command of the workspace: let it only look.
+        It is called in the server's thread, after each command of the workspace and every few
+        milliseconds: let it only look.
 
         Raises:
             AssertionError: it did not hold within `timeout` seconds; the text holds the last events.
+            TypeError: it is a coroutine function.
         """
-        __tracebackhide__ = True
-        await self._wait(_Expectation("the condition holds", lambda _: condition() or None), timeout)
+        await self._wait(self._holds(condition), timeout)
+
+    def assert_that(self, condition: Callable[[], object], *, within: float = 0.0) -> None:
+        """`condition` holds: ``taskrouter.assert_that(lambda: calls, within=5)``; see `wait_until`."""
+        self._check(self._holds(condition), within)
 
     # --- What each one means ------------------------------------------------------------------
+
+    @staticmethod
+    def _holds(condition: Callable[[], object]) -> _Expectation[object]:
+        def look(_: Workspace) -> object | None:
+            found = condition()
+            if inspect.iscoroutine(found):
+                found.close()
+                raise TypeError("the condition must not be a coroutine function: it is called, not awaited")
+            return found or None
+
+        return _Expectation("the condition holds", look, is_anything=True)
 
     def _reserved(self, task: TaskHandle | str, worker: WorkerHandle | str | None) -> _Expectation[str]:
         return self._became(task, worker, RESERVATION_LIVE, "is reserved")
@@ -298,25 +306,20 @@ class Expectations:
         return _Expectation(f"task {task_sid} {claim}", look, task_sid)
 
     def _ended(self, task: TaskHandle | str, status: TaskStatus, reason: str | None) -> _Expectation[bool]:
-        handle = TaskHandle(self._desk, self._task_sid(task))
+        task_sid = self._task_sid(task)
+        handle = TaskHandle(self._desk, task_sid)
         why = "" if reason is None else f" for the reason {reason!r}"
 
         def look(ws: Workspace) -> bool | None:
-            found = ws.tasks.get(handle.sid)
+            found = ws.tasks.get(task_sid)
             if found is not None:
                 return (found.status is status and reason in (None, found.reason)) or None
-            if reason is not None:
-                return None  # it was deleted since, and nobody remembers why it ended
-            return self._ended_before(handle, status) or None
+            try:  # it was deleted since; its end is remembered
+                return (handle.status == status and reason in (None, handle.reason)) or None
+            except LookupError:
+                return None
 
-        return _Expectation(f"task {handle.sid} is {status}{why}", look, handle.sid)
-
-    @staticmethod
-    def _ended_before(task: TaskHandle, status: TaskStatus) -> bool:
-        try:
-            return task.status == status
-        except LookupError:
-            return False
+        return _Expectation(f"task {task_sid} is {status}{why}", look, task_sid)
 
     def _in_activity(self, worker: WorkerHandle | str, activity: ActivityHandle | str) -> _Expectation[bool]:
         worker_sid, name = self._desk.ask(lambda ws: _worker(ws, worker))
@@ -331,8 +334,16 @@ class Expectations:
 
     def _task_sid(self, task: TaskHandle | str) -> str:
         if isinstance(task, TaskHandle):
+            if task.workspace_sid != self._desk.sid:
+                raise LookupError(
+                    f"task {task.sid} is of workspace {task.workspace_sid}, not of {self._desk.sid}"
+                )
             return task.sid
-        return self._desk.ask(lambda ws: ws.task(task).sid)
+        if self._desk.ask(lambda ws: task in ws.tasks):
+            return task
+        if any(event.resource_sid == task for event in self._desk.history()):
+            return task  # it was there
+        raise LookupError(f"there is no task {task!r} in this workspace")
 
     def _reservation(self, sid: str) -> ReservationHandle:
         return ReservationHandle(self._desk, sid)
@@ -340,17 +351,18 @@ class Expectations:
     # --- Looking and waiting ------------------------------------------------------------------
 
     def _check(self, expectation: _Expectation[T], within: float) -> T:
-        __tracebackhide__ = True
         if within <= 0:
             found = self._desk.ask(expectation.look)
         else:
             _refuse_loop()
-            found = None
+            until = time.monotonic() + within
             watcher, future = self._watch(expectation)
             try:
-                found = future.result(within)
-            except TimeoutError:
-                pass
+                while not future.done() and (left := until - time.monotonic()) > 0:
+                    wait([future], min(left, POLL_SECONDS) if expectation.is_anything else left)
+                    if expectation.is_anything:
+                        self._desk.ask(watcher)
+                found = outcome(future) if future.done() else None
             finally:
                 self._desk.server.unwatch(self._desk.sid, watcher)
         if found is None:
@@ -358,14 +370,20 @@ class Expectations:
         return found
 
     async def _wait(self, expectation: _Expectation[T], timeout: float) -> T:
-        __tracebackhide__ = True
         watcher, future = self._watch(expectation)
+        coming = asyncio.wrap_future(future)
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(future)
+                while expectation.is_anything and not coming.done():
+                    await asyncio.wait([coming], timeout=POLL_SECONDS)
+                    self._desk.ask(watcher)
+                return await coming
         except TimeoutError:
+            if coming.done() and not coming.cancelled():
+                raise  # the condition's own
             raise AssertionError(self._failure(expectation, timeout)) from None
         finally:
+            coming.cancel()
             self._desk.server.unwatch(self._desk.sid, watcher)
 
     def _watch(self, expectation: _Expectation[T]) -> tuple[Callable[[Workspace], None], Future[T]]:
@@ -400,9 +418,12 @@ class Expectations:
             lines += [f"  {line}" for line in task_history(self._desk, expectation.task)]
         else:
             about = expectation.worker
-            events = [e for e in self._desk.history() if about is None or e.names(about, "worker_sid")]
+            events = [e for e in self._desk.since_set_up() if about is None or e.names(about, "worker_sid")]
             lines += ["", "What happened:"]
             lines += [f"  {line}" for line in event_lines(events, self._desk.start)]
+        if failed := callback_lines(self._desk):
+            lines += ["", "Callbacks that failed:"]
+            lines += [f"  {line}" for line in failed]
         return "\n".join(lines)
 
 

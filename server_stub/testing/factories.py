@@ -12,10 +12,12 @@ from server_stub.domain.model import TaskChannel, Worker
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import QueueOrder
 
-from .desk import Desk, find
+from .desk import Desk, as_json, find
 from .handles import ActivityHandle, QueueHandle, TaskHandle, WorkerHandle, WorkflowHandle
 
 __all__ = ["Factories"]
+
+__tracebackhide__ = True  # pytest shows the test's line instead
 
 Json = Mapping[str, Any]  # Any: attributes and configurations are the application's JSON
 
@@ -29,7 +31,7 @@ class Factories:
     handle, its SID or its name.
 
     All of them raise `DomainError` with TaskRouter's message for what TaskRouter refuses, `LookupError`
-    for a name that nothing has, and `TypeError` for attributes that JSON cannot show.
+    for a name that nothing has, and `TypeError` for attributes that are no dict or that JSON cannot show.
     """
 
     _desk: Desk
@@ -54,7 +56,7 @@ class Factories:
             capacities: how much it takes at once, by a channel's unique name; 1 elsewhere.
         """
         shown = name if name is not None else f"Worker {next(self._names)}"
-        text = json.dumps(dict(attributes or {}))
+        text = as_json(attributes)
 
         def create(ws: Workspace) -> str:
             place = find(ws.activities, activity, "activity", lambda one: one.friendly_name)
@@ -91,9 +93,10 @@ class Factories:
             timeout: seconds to live until it is accepted.
 
         Raises:
-            TypeError: more than one of workflow, queue and worker is given.
+            TypeError: more than one of workflow, queue and worker is given, or none where there is not just
+                one workflow.
         """
-        text = json.dumps(dict(attributes or {}))
+        text = as_json(attributes)
         if sum(one is not None for one in (workflow, queue, worker)) > 1:
             raise TypeError("give a task one of workflow, queue and worker, not several")
 
@@ -101,6 +104,9 @@ class Factories:
             leader = _sid(ws.workflows, workflow, "workflow", lambda one: one.friendly_name)
             target = _sid(ws.task_queues, queue, "task queue", lambda one: one.friendly_name)
             target = target or _sid(ws.workers, worker, "worker", lambda one: one.friendly_name)
+            if leader is target is None and len(ws.workflows) != 1:
+                names = ", ".join(repr(one.friendly_name) for one in ws.workflows.values()) or "none"
+                raise TypeError(f"give the task a workflow, queue or worker; there are the workflows {names}")
             return ws.create_task(
                 workflow_sid=leader,
                 attributes=text,

@@ -10,14 +10,15 @@ import copy
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from server_stub.domain.errors import NotFound
+from server_stub.domain.history import PastEvent
 from server_stub.domain.model import Reservation, Task, TaskQueue, Worker, Workflow
 from server_stub.domain.workspace import Workspace
 from taskrouter_worker.terms import EventType, ReservationStatus, TaskStatus
 
-from .desk import Desk, find
+from .desk import Desk, as_json, find
 
 __all__ = [
     "ActivityHandle",
@@ -29,6 +30,8 @@ __all__ = [
     "WorkflowHandle",
 ]
 
+__tracebackhide__ = True  # pytest shows the test's line instead
+
 T = TypeVar("T")
 
 _ENDS = {
@@ -38,13 +41,27 @@ _ENDS = {
 
 
 class Handle:
-    """Something in a workspace."""
+    """Something in a workspace. Once it is not there any more, questions raise `LookupError`."""
 
     __slots__ = ("_desk", "sid")
+
+    _kind: ClassVar[str]
+    _why_gone: ClassVar[str] = "it was deleted"
 
     def __init__(self, desk: Desk, sid: str) -> None:
         self._desk = desk
         self.sid = sid
+
+    @property
+    def workspace_sid(self) -> str:
+        """The SID of its workspace."""
+        return self._desk.sid
+
+    def _look(self, question: Callable[[Workspace], T]) -> T:
+        try:
+            return self._desk.ask(question)
+        except NotFound:
+            raise LookupError(f"{self._kind} {self.sid} is not there any more: {self._why_gone}") from None
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.sid == self.sid if isinstance(other, Handle) else False
@@ -60,16 +77,17 @@ class ActivityHandle(Handle):
     """An activity."""
 
     __slots__ = ()
+    _kind = "activity"
 
     @property
     def name(self) -> str:
         """Its friendly name."""
-        return self._desk.ask(lambda ws: ws.activity(self.sid).friendly_name)
+        return self._look(lambda ws: ws.activity(self.sid).friendly_name)
 
     @property
     def available(self) -> bool:
         """Whether workers in it get work."""
-        return self._desk.ask(lambda ws: ws.activity(self.sid).available)
+        return self._look(lambda ws: ws.activity(self.sid).available)
 
     def __repr__(self) -> str:
         return f"<ActivityHandle {self.sid}>"
@@ -79,9 +97,10 @@ class QueueHandle(Handle):
     """A task queue."""
 
     __slots__ = ()
+    _kind = "task queue"
 
     def _ask(self, question: Callable[[TaskQueue], T]) -> T:
-        return self._desk.ask(lambda ws: question(ws.task_queue(self.sid)))
+        return self._look(lambda ws: question(ws.task_queue(self.sid)))
 
     @property
     def name(self) -> str:
@@ -98,7 +117,7 @@ class QueueHandle(Handle):
         """The tasks that are in it and have not ended, oldest first."""
         return [
             TaskHandle(self._desk, sid)
-            for sid in self._desk.ask(
+            for sid in self._look(
                 lambda ws: [
                     task.sid
                     for task in ws.tasks.values()
@@ -110,7 +129,7 @@ class QueueHandle(Handle):
     @property
     def workers(self) -> list[WorkerHandle]:
         """The workers that match its expression, in any activity, oldest first."""
-        sids = self._desk.ask(lambda ws: [worker.sid for worker in ws.workers_in(self.sid)])
+        sids = self._look(lambda ws: [worker.sid for worker in ws.workers_in(self.sid)])
         return [WorkerHandle(self._desk, sid) for sid in sids]
 
     def __repr__(self) -> str:
@@ -121,9 +140,10 @@ class WorkflowHandle(Handle):
     """A workflow."""
 
     __slots__ = ()
+    _kind = "workflow"
 
     def _ask(self, question: Callable[[Workflow], T]) -> T:
-        return self._desk.ask(lambda ws: question(ws.workflow(self.sid)))
+        return self._look(lambda ws: question(ws.workflow(self.sid)))
 
     @property
     def name(self) -> str:
@@ -148,9 +168,10 @@ class WorkerHandle(Handle):
     """A worker of the workspace: not the SDK's object, but the person or bot that it acts for."""
 
     __slots__ = ()
+    _kind = "worker"
 
     def _ask(self, question: Callable[[Worker], T]) -> T:
-        return self._desk.ask(lambda ws: question(ws.worker(self.sid)))
+        return self._look(lambda ws: question(ws.worker(self.sid)))
 
     @property
     def name(self) -> str:
@@ -209,7 +230,7 @@ class WorkerHandle(Handle):
 
     def set_attributes(self, attributes: Mapping[str, object]) -> None:
         """Replace its attributes; raises TypeError for what JSON cannot show, DomainError if refused."""
-        text = json.dumps(dict(attributes))
+        text = as_json(attributes)
         self._desk.do(lambda ws: ws.update_worker(self.sid, attributes=text))
 
     def set_capacity(self, channel: str, capacity: int) -> None:
@@ -223,20 +244,20 @@ class WorkerHandle(Handle):
 class TaskHandle(Handle):
     """A task.
 
-    TaskRouter deletes tasks five minutes after their end. Then all but `status` raise `LookupError`, and
-    commands `DomainError`.
+    TaskRouter deletes tasks five minutes after their end. Then all but `status` and `reason` raise
+    `LookupError`, and commands `DomainError`.
     """
 
     __slots__ = ()
+    _kind = "task"
+    _why_gone = "it was deleted, or it ended more than five minutes ago by the workspace's clock"
 
     def _ask(self, question: Callable[[Task], T]) -> T:
-        try:
-            return self._desk.ask(lambda ws: question(ws.task(self.sid)))
-        except NotFound:
-            raise LookupError(
-                f"task {self.sid} is not there any more: it was deleted, or it ended more than five minutes "
-                "ago by the workspace's clock"
-            ) from None
+        return self._look(lambda ws: question(ws.task(self.sid)))
+
+    def _end(self) -> PastEvent | None:
+        ends = (e for e in reversed(self._desk.history()) if e.resource_sid == self.sid and e.type in _ENDS)
+        return next(ends, None)
 
     @property
     def status(self) -> str:
@@ -250,10 +271,10 @@ class TaskHandle(Handle):
         try:
             return self._ask(lambda task: task.status).value
         except LookupError:
-            for event in reversed(self._desk.history()):
-                if event.resource_sid == self.sid and event.type in _ENDS:
-                    return _ENDS[event.type].value
-            raise
+            end = self._end()
+            if end is None:
+                raise
+            return _ENDS[end.type].value
 
     @property
     def attributes(self) -> dict[str, Any]:  # Any: JSON
@@ -267,8 +288,14 @@ class TaskHandle(Handle):
 
     @property
     def reason(self) -> str | None:
-        """Why it was completed or canceled, as far as somebody said."""
-        return self._ask(lambda task: task.reason)
+        """Why it was completed or canceled, as far as somebody said; known as long as `status` is."""
+        try:
+            return self._ask(lambda task: task.reason)
+        except LookupError:
+            end = self._end()
+            if end is None:
+                raise
+            return end.data.get("reason")
 
     @property
     def queue(self) -> QueueHandle | None:
@@ -298,7 +325,7 @@ class TaskHandle(Handle):
 
     def set_attributes(self, attributes: Mapping[str, object]) -> None:
         """Replace its attributes; raises TypeError for what JSON cannot show, DomainError if refused."""
-        text = json.dumps(dict(attributes))
+        text = as_json(attributes)
         self._desk.do(lambda ws: ws.update_task(self.sid, attributes=text))
 
     def set_priority(self, priority: int) -> None:
@@ -310,12 +337,17 @@ class TaskHandle(Handle):
 
 
 class ReservationHandle(Handle):
-    """The offer of a task to a worker. Its commands act for the worker, where no SDK takes part."""
+    """The offer of a task to a worker. Its commands act for the worker, where no SDK takes part.
+
+    It is forgotten with its task: see `TaskHandle`.
+    """
 
     __slots__ = ()
+    _kind = "reservation"
+    _why_gone = "its task was deleted, or ended more than five minutes ago by the workspace's clock"
 
     def _ask(self, question: Callable[[Reservation], T]) -> T:
-        return self._desk.ask(lambda ws: question(ws.reservation(self.sid)))
+        return self._look(lambda ws: question(ws.reservation(self.sid)))
 
     @property
     def status(self) -> str:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from server_stub.commands.explain import explanation_lines
+from server_stub.deliveries import DeliveryOutcome
 from server_stub.domain.errors import NotFound
 from server_stub.domain.history import PastEvent
 
 from .desk import Desk
+from .handles import TaskHandle
 
-__all__ = ["LAST_EVENTS", "event_lines", "explanation", "task_history"]
+__all__ = ["LAST_EVENTS", "callback_lines", "event_lines", "explanation", "task_history"]
 
 LAST_EVENTS: Final = 40
 """How many events a report shows."""
 
 WORKERS: Final = 12
 """How many workers an explanation shows."""
+
+CALLBACKS: Final = 5
+"""How many kinds of failed callbacks a report shows."""
 
 _FACTS: Final = (
     ("worker_name", ""),
@@ -53,9 +59,30 @@ def explanation(desk: Desk, task_sid: str, worker_sid: str | None) -> list[str]:
     """Why a task is where it is, and why it did not reach the worker, or any, by the router's judgement."""
     try:
         found = desk.ask(lambda ws: ws.explain(task_sid, worker_sid, limit=WORKERS))
-    except NotFound as error:
-        return [str(error)]
+    except NotFound:
+        known = TaskHandle(desk, task_sid)
+        try:
+            how = f"it was {known.status}, for the reason {known.reason!r}"
+        except LookupError:
+            how = "it was deleted before its end"
+        return [f"The task is not there any more, five minutes after its end: {how}."]
     return explanation_lines(msgspec.to_builtins(found))
+
+
+def callback_lines(desk: Desk) -> list[str]:
+    """Callbacks of a workspace that failed and why, alike ones in one line; no answers and parameters."""
+    sent = desk.reach(lambda server: server.deliveries.of(desk.sid))
+    told = Counter(
+        (
+            f"{one.kind} callback to {one.url}: "
+            + (one.reason if one.outcome is not DeliveryOutcome.DELIVERED else "its answer was refused")
+            + (f" [{one.code}]" if one.code is not None else "")
+        )
+        for one in sent
+        if one.outcome is not DeliveryOutcome.DELIVERED or one.code is not None
+    )
+    lines = [f"{line} ({number} times)" if number > 1 else line for line, number in told.items()]
+    return [_plain(line) for line in lines[-CALLBACKS:]]
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self, TypedDict, TypeVar, Unpack
 from server_stub.app import StubServer
 from server_stub.clocks import StandingClock
 from server_stub.domain.errors import NotFound
-from server_stub.domain.history import PastEvent
 from server_stub.domain.workspace import Workspace
 from server_stub.ids import RandomSids, SeededSids
 from taskrouter_worker.terms import Role, WorkspaceTemplate
@@ -29,7 +28,7 @@ from .factories import Factories
 from .faults import WorkspaceFaults
 from .handles import WorkerHandle
 from .options import WorkspaceOptions
-from .reporting import event_lines
+from .reporting import callback_lines, event_lines
 
 if TYPE_CHECKING:
     from twilio.rest import Client  # pyright: ignore[reportMissingTypeStubs]
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from taskrouter_worker.options import WorkerOptions
 
 __all__ = ["Access", "Snapshot", "TaskRouter"]
+
+__tracebackhide__ = True  # pytest shows the test's line instead
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class TaskRouter(Factories, Expectations):
         self._standing = clock
         self.clock = WorkspaceClock(self._desk, clock, self._connections)
         self.faults = WorkspaceFaults(server, self.workspace_sid)
-        self._set_up = self._last_event()  # what came until then belongs to its making
+        self._desk.set_up = self._last_event()  # what came until then belongs to its making
 
     # --- Addresses and credentials ------------------------------------------------------------
 
@@ -291,8 +292,8 @@ class TaskRouter(Factories, Expectations):
             OSError: the file cannot be read.
         """
         given: SeedDocument = Path(document) if isinstance(document, str) else document
-        self._server.call(lambda server: server.seed_workspace(self.workspace_sid, given))
-        self._set_up = self._last_event()
+        self._desk.reach(lambda server: server.seed_workspace(self.workspace_sid, given))
+        self._desk.set_up = self._last_event()
 
     def snapshot(self) -> Snapshot:
         """The state of the workspace and of its clock as they are now, for `restore`."""
@@ -318,7 +319,7 @@ class TaskRouter(Factories, Expectations):
         if snapshot.workspace_sid != self.workspace_sid:
             raise ValueError(f"the snapshot is of {snapshot.workspace_sid}, not of {self.workspace_sid}")
         self._server.call(put_back)
-        self._set_up = 0
+        self._desk.set_up = 0
 
     # --- Anything else ------------------------------------------------------------------------
 
@@ -334,7 +335,7 @@ class TaskRouter(Factories, Expectations):
 
     def events(self) -> list[str]:
         """What happened in the workspace since it was set up, a line each, without tokens and attributes."""
-        history = self._since_set_up()
+        history = self._desk.since_set_up()
         return event_lines(history, self._desk.start, limit=len(history))
 
     def report(self) -> str:
@@ -348,7 +349,9 @@ class TaskRouter(Factories, Expectations):
         except NotFound:
             clock = "it was deleted"  # over REST, or with everything else by a reset of the server
         lines = [f"workspace {self.workspace_sid}{seed}; {clock}"]
-        lines += event_lines(self._since_set_up(), self._desk.start)
+        lines += event_lines(self._desk.since_set_up(), self._desk.start)
+        if failed := callback_lines(self._desk):
+            lines += ["", "callbacks that failed:", *failed]
         if errors := self._connections.describe_errors():
             lines += ["", "errors of the SDK's workers:", errors]
         return "\n".join(lines)
@@ -357,10 +360,6 @@ class TaskRouter(Factories, Expectations):
         """The number of the last event, 0 for none."""
         history = self._desk.history()
         return history[-1].seq if history else 0
-
-    def _since_set_up(self) -> list[PastEvent]:
-        """What happened since, as far as it is kept: what is too old is forgotten."""
-        return [event for event in self._desk.history() if event.seq > self._set_up]
 
     def error_report(self) -> str:
         """The `error` events that fail the test, as text; empty if there are none."""
@@ -380,7 +379,8 @@ class TaskRouter(Factories, Expectations):
             self._last_report = self.report()
             self._is_open = False
             with suppress(NotFound):  # somebody deleted it
-                self._server.call(lambda server: server.delete_workspace(self.workspace_sid))
+                self._desk.reach(lambda server: server.delete_workspace(self.workspace_sid))
+            self._desk.is_open = False
 
     def __enter__(self) -> Self:
         return self
