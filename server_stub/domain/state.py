@@ -203,6 +203,13 @@ class WorkspaceState:
         facts = {key: str(value) for key, value in data.items() if value is not None and value != ""}
         self._drafts.append(Event(self.seq, event, at, resource, to, data=facts))
 
+    def count_on(self, seq: int) -> None:
+        """Number events from behind `seq` on, also those that were recorded and not taken yet."""
+        behind = seq - (self.seq - len(self._drafts))
+        if behind > 0:
+            self.seq += behind
+            self._drafts[:] = [draft._replace(seq=draft.seq + behind) for draft in self._drafts]
+
     def touch(self, entity: _Versioned) -> None:
         """The entity changes in this command: its version rises, once."""
         if entity.sid not in self._touched:

@@ -35,7 +35,7 @@ from .documents import (
 from .names import check_snapshot_name
 from .versions import raise_versions
 
-__all__ = ["DEFAULT_SEED", "MAX_SNAPSHOTS", "Leave", "StateKeeper"]
+__all__ = ["DEFAULT_SEED", "MAX_SNAPSHOTS", "Leave", "StateKeeper", "TakeUp"]
 
 MAX_SNAPSHOTS: Final = 100
 """How many snapshots are kept: they live in memory. Those of deleted workspaces make room for others."""
@@ -48,6 +48,9 @@ DEFAULT_SEED: Final = Seed(
 Leave = Callable[[Workspace, Collection[str]], None]
 """Called with a workspace that is about to be replaced, and the SIDs of the workers that stay."""
 
+TakeUp = Callable[[Workspace], None]
+"""Called with a workspace that is about to be put in its place, before its events are told."""
+
 
 class StateKeeper:
     """Sets the state of a server.
@@ -58,6 +61,7 @@ class StateKeeper:
         base: what makes this server's SIDs differ from another's.
         repeatable: whether its SIDs repeat themselves.
         leave: ends whatever belongs to a state of a workspace that is about to be replaced.
+        take_up: begins whatever follows from what the new state holds.
         begin_anew: ends whatever belongs to no workspace, once all of them are about to be replaced.
     """
 
@@ -69,6 +73,7 @@ class StateKeeper:
         base: str,
         repeatable: bool,
         leave: Leave,
+        take_up: TakeUp,
         begin_anew: Callable[[], None],
     ) -> None:
         self._runtime = runtime
@@ -77,6 +82,7 @@ class StateKeeper:
         self._base = base
         self._repeatable = repeatable
         self._leave = leave
+        self._take_up = take_up
         self._begin_anew = begin_anew
         self._source: Source = source_for(DEFAULT_SEED)
         self._snapshots: dict[tuple[str | None, str], bytes] = {}  # by workspace, None for all, and name
@@ -322,10 +328,11 @@ class StateKeeper:
     def _replace(self, made: Iterable[Workspace]) -> None:
         for workspace in made:
             known = self._account.workspaces.get(workspace.sid)
-            if known is None:
-                self._runtime.replace(workspace)
-                continue
-            known.take_events()  # of a server that was never started
-            self._leave(known, workspace.workers.keys())
+            if known is not None:
+                known.take_events()  # of a server that was never started
+                workspace.count_on(known.seq)  # an event's SID follows from its number: none comes twice
+                self._leave(known, workspace.workers.keys())
+            self._take_up(workspace)
             self._runtime.replace(workspace)
-            raise_versions(workspace, known)
+            if known is not None:
+                raise_versions(workspace, known)

@@ -23,6 +23,7 @@ from server_stub.domain.errors import InvalidArgument, NotFound
 from server_stub.seeding import SeedError
 from server_stub.state.keeper import MAX_SNAPSHOTS
 from taskrouter_worker import Worker
+from taskrouter_worker.clock import ManualClock
 from tests.server.conftest import Open
 from tests.server.raw import Desk
 from tests.server.test_command_line import finished, serving
@@ -69,7 +70,7 @@ async def test_reset_goes_back_to_the_seed_with_its_sids(open_desk: Open) -> Non
     after = everything(server)
 
     def without_times(document: Any) -> Any:
-        volatile = r'"(date_\w+|\w+_at|deadline|virtual_start_time|version)": [0-9.e]+'
+        volatile = r'"(date_\w+|\w+_at|deadline|virtual_start_time|version|seq)": [0-9.e]+'
         return re.sub(volatile, "", json.dumps(document))
 
     assert without_times(after) == without_times(before)  # also the reservation, which was made later
@@ -97,6 +98,26 @@ async def test_random_sids_stay_over_a_reset_and_later_ones_are_new(open_desk: O
     assert list(present.workers) == list(workspace.workers)
     assert list(present.tasks) == list(workspace.tasks)
     assert present.reservations.keys().isdisjoint(workspace.reservations)
+
+
+async def test_no_event_comes_twice_under_one_sid_whatever_is_put_back(open_desk: Open) -> None:
+    desk: Desk = await open_desk(seed_document=seed("nina", tasks=1))
+    server, sid = desk.server, desk.server.workspace_sid
+    seen = {event.sid for event in server.history(sid)}
+    start = server.export_state()
+    server.save_snapshot("start")
+    ways: list[Any] = [
+        server.reset,
+        lambda: server.import_state(start),
+        lambda: server.restore_snapshot("start"),
+    ]
+    for put_back in ways:
+        put_back()
+        desk.task()
+        came = [event.sid for event in server.history(sid)]
+        assert came
+        assert seen.isdisjoint(came)
+        seen.update(came)
 
 
 async def test_server_without_a_seed_resets_to_its_empty_workspace(desk: Desk) -> None:
@@ -225,6 +246,14 @@ async def test_answer_to_a_callback_of_the_former_state_is_discarded(open_desk: 
         await runner.cleanup()
 
 
+def unnumbered(state: Any) -> list[Any]:
+    """The workspaces of a document; how many events there were goes on counting."""
+    return [
+        {**each, "workspace": {**each["workspace"], "seq": 0}}
+        for each in json.loads(json.dumps(state))["workspaces"]
+    ]
+
+
 async def test_export_and_import_are_each_others_inverse(open_desk: Open) -> None:
     server = (await open_desk(seed_document=EXAMPLE)).server
     sid = server.workspace_sid
@@ -233,13 +262,31 @@ async def test_export_and_import_are_each_others_inverse(open_desk: Open) -> Non
     first = server.export_state()
     server.run(sid, lambda ws: ws.create_worker(friendly_name="later"))
     assert server.import_state(first) == [sid]
-    assert server.export_state()["workspaces"] == first["workspaces"]
+    assert unnumbered(server.export_state()) == unnumbered(first)
     other = (await open_desk()).server
     assert other.import_state(json.dumps(first)) == [sid]
     moved = json.loads(json.dumps(other.export_state()).replace(other.account_sid, server.account_sid))
     assert moved["workspaces"] == json.loads(json.dumps(first["workspaces"]))
     assert other.workspace_sid == sid
     other.run(sid, lambda ws: ws.create_worker(friendly_name="later"))  # and it goes on
+
+
+async def test_statistics_count_the_tasks_and_stays_that_were_put_back(open_desk: Open) -> None:
+    clock = ManualClock()
+    desk: Desk = await open_desk(seed_document=seed("nina", tasks=3), clock=clock)
+    clock.advance(60)
+    [queue] = desk.workspace.task_queues
+    places = ("RealTimeStatistics", f"TaskQueues/{queue}/RealTimeStatistics")
+
+    async def numbers() -> Any:
+        open_tasks = [(await desk.rest("GET", f"{desk.path}/{place}")).body for place in places]
+        stays = (await desk.rest("GET", f"{desk.path}/Workers/CumulativeStatistics")).body
+        return [{**body, "url": ""} for body in open_tasks], stays["activity_durations"]
+
+    before = await numbers()
+    desk.server.import_state(desk.server.export_state())
+    assert await numbers() == before
+    assert [body["total_tasks"] for body in before[0]] == [3, 3]
 
 
 async def test_document_of_one_workspace_replaces_only_that_one(open_desk: Open) -> None:
@@ -558,7 +605,9 @@ async def test_command_line_drives_a_running_server(open_desk: Open, tmp_path: P
         (("snapshot", "save", ".."), {}, 2, "The name of a snapshot is up to 64 letters"),
         (("reset", "--workspace", "WS" + "0" * 32), {}, 4, "knows no"),
         (("reset", "--workspace", ".."), {}, 4, "no workspace has the SID '..'"),
+        (("reset", "--workspace", ""), {}, 2, "the SID of the workspace is empty"),
         (("snapshot", "restore", "none"), {}, 4, "knows no snapshot none"),
+        (("snapshot", "restore", ""), {}, 2, "The name of a snapshot is up to 64 letters"),
         (("reset",), {"TASKROUTER_STUB_AUTH_TOKEN": "guess"}, 5, "refused the credentials"),
     ],
 )
