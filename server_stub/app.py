@@ -185,6 +185,7 @@ class StubServer:
             base=base if settings.seed is None else str(settings.seed),
             repeatable=settings.seed is not None,
             leave=self._leave,
+            take_up=lambda workspace: self._chronicle.resume(workspace, (), ()),
             begin_anew=self.faults.clear,
         )
         self.failure: StorageError | None = None

@@ -155,6 +155,7 @@ class Callbacks:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._lanes: dict[tuple[str, DeliveryKind], _Lane] = {}
         self._epochs: Counter[str] = Counter()  # by workspace, how often it was set to another state
+        self._told: dict[tuple[str, DeliveryKind], str] = {}  # the last failure of each kind
         self._owner: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -218,6 +219,8 @@ class Callbacks:
     def forget(self, workspace: Workspace) -> None:
         """The workspace was deleted, and its record with it. What waits is still sent."""
         self.deliveries.forget(workspace.sid)
+        for kind in DeliveryKind:
+            self._told.pop((workspace.sid, kind), None)
 
     # --- What is to be told -------------------------------------------------------------------
 
@@ -490,6 +493,13 @@ class Callbacks:
             return f"the host {host} is not this machine: allow it with --allow-callbacks-to {host}"
         return None
 
+    def _level(self, attempt: _Attempt) -> int:
+        """How loudly to tell of a failure: a task may be offered a thousand times to a server that fails."""
+        key, reason = (attempt.request.workspace_sid, attempt.request.kind), attempt.reason
+        is_told = self._told.get(key) == reason
+        self._told[key] = reason
+        return logging.DEBUG if is_told else logging.WARNING
+
     def _record(self, attempt: _Attempt) -> None:
         request = attempt.request
         if self._is_abandoned(request):
@@ -498,7 +508,8 @@ class Callbacks:
             # Neither the address nor the answer, nor a refusal that quotes it: they may hold what is
             # nobody's business.
             is_answered = attempt.outcome is DeliveryOutcome.DELIVERED
-            log.warning(
+            log.log(
+                self._level(attempt),
                 "%s callback of %s (%s): %s%s",
                 request.kind,
                 request.sid,
@@ -506,6 +517,8 @@ class Callbacks:
                 "see its record for what became of the answer" if is_answered else attempt.reason,
                 f" [{attempt.code}]" if attempt.code is not None else "",
             )
+        else:
+            self._told.pop((request.workspace_sid, request.kind), None)
         self.deliveries.add(
             Delivery(
                 number=self.deliveries.next_number(),

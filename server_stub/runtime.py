@@ -105,7 +105,7 @@ class Runtime:
         return workspace
 
     def run(self, workspace: Workspace, command: Callable[[Workspace], T]) -> T:
-        """Carry out one command and everything that follows from it.
+        """Carry out every deadline that is due, then one command and everything that follows from it.
 
         `command` returns the rendered answer, or whatever the caller wants to know.
 
@@ -114,6 +114,10 @@ class Runtime:
             InternalError: the command broke; its details are in the log.
         """
         self.settle(workspace)
+        return self.run_next(workspace, command)
+
+    def run_next(self, workspace: Workspace, command: Callable[[Workspace], T]) -> T:
+        """As `run`, for who has just settled the workspace: what fell due since comes after the command."""
         try:
             answer = command(workspace)
         except DomainError:

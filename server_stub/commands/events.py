@@ -108,9 +108,7 @@ async def run_events(options: argparse.Namespace, environment: str) -> int:
                 while True:
                     async for event in log.news():
                         _show(event, as_json=options.json)
-                    if options.no_follow:
-                        return DONE
-                    if not is_read():
+                    if options.no_follow or not is_read():
                         return DONE
                     await asyncio.sleep(LOOK_SECONDS)
         except Stop as stop:
@@ -238,9 +236,9 @@ class _Log:
         """Whether the log still has the event that was its newest one."""
         if not self._seen:
             return True
-        *_, (sid, at) = self._seen
-        known = await fetch(self._desk.http, f"{self._desk.url}/Events/{sid}")
-        return known is not None and _mark(known) == (sid, at)
+        newest = next(reversed(self._seen))
+        known = await fetch(self._desk.http, f"{self._desk.url}/Events/{newest[0]}")
+        return known is not None and _mark(known) == newest
 
     def _note(self, event: Json) -> None:
         if self._wanted is None or event["event_type"] in self._wanted:

@@ -38,6 +38,9 @@ __all__ = ["add_explain", "explanation_lines", "run_explain"]
 ROWS: Final = 25
 """Workers that are shown, unless all are asked for."""
 
+MADE: Final = 5
+"""Reservations of the task that are shown of each worker: a callback that fails makes a thousand."""
+
 NARROW: Final = 72
 """Columns that a table needs; a terminal with fewer gets lines."""
 
@@ -139,7 +142,8 @@ def explanation_lines(answer: Json) -> list[str]:
 def _notes(answer: Json) -> list[str]:
     left_out = answer["worker_count"] - len(answer["workers"])
     tally = ", ".join(f"{number} by {kind.replace('_', ' ')}" for kind, number in answer["held_back"].items())
-    notes = [f"and {left_out} more workers; --all shows them"] if left_out else []
+    more = _counted(left_out, "more worker; --all shows it", "more workers; --all shows them")
+    notes = [f"and {more}"] if left_out else []
     return notes + ([f"workers held back: {tally}"] if tally and answer["worker_count"] > 1 else [])
 
 
@@ -194,9 +198,10 @@ def _lines(answer: Json) -> Iterator[tuple[str, str]]:
             (
                 f"Queue {queue['name']} ({queue['task_order']}, "
                 f"{queue['max_reserved_workers']} reserved at once): "
-                f"{queue['members']} workers match {queue['target_workers'] or 'nothing'}"
+                f"{_counted(queue['members'], 'worker matches', 'workers match')} "
+                f"{queue['target_workers'] or 'nothing'}"
                 + (f" ({activities})" if activities else "")
-                + f"; {queue['ahead']} tasks are served before it"
+                + f"; {_counted(queue['ahead'], 'task is', 'tasks are')} served before it"
             ),
         )
     for deadline in answer["deadlines"]:
@@ -230,7 +235,9 @@ def _rows(workers: list[Json]) -> Iterator[list[str]]:
         for hindrance in worker["hindrances"]:
             failed = _failed(hindrance["failed"])
             why.append(hindrance["text"] + (f": {failed}" if failed else ""))
-        why += [f"{past['status']} ({past['sid']})" for past in worker["reservations"]]
+        made = worker["reservations"]
+        why += [f"{len(made) - MADE} earlier reservations"] if len(made) > MADE else []
+        why += [f"{past['status']} ({past['sid']})" for past in made[-MADE:]]
         yield [
             worker["name"],
             worker["activity_name"],
@@ -238,6 +245,10 @@ def _rows(workers: list[Json]) -> Iterator[list[str]]:
             str(worker["place"] or ""),
             "; ".join(why),
         ]
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _failed(parts: list[Json]) -> str:

@@ -127,6 +127,8 @@ def run_state_command(options: argparse.Namespace, environment: str) -> int:
 def _refuse_misuse(options: argparse.Namespace) -> None:
     # A path with ".." in it would lead to something else: a reset of one workspace to that of all.
     workspace = getattr(options, "workspace", None)
+    if workspace == "":  # of a variable that is not set: it does not mean all
+        raise Stop(MISUSED, "the SID of the workspace is empty")
     if workspace and not is_sid(workspace, SidPrefix.WORKSPACE):
         raise Stop(UNKNOWN, f"no workspace has the SID {workspace!r}: it is WS and 32 hexadecimal digits")
     if options.command != "snapshot":
@@ -134,7 +136,7 @@ def _refuse_misuse(options: argparse.Namespace) -> None:
     if (options.name is None) != (options.action == "list"):
         wanted = "no NAME" if options.action == "list" else "a NAME"
         raise Stop(MISUSED, f"snapshot {options.action} takes {wanted}")
-    if options.action == "save":
+    if options.name is not None:
         try:
             check_snapshot_name(options.name)
         except InvalidArgument as error:

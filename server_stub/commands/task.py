@@ -130,7 +130,8 @@ async def _create_tasks(
 
 
 async def _list(options: argparse.Namespace, environment: str) -> int:
-    for status in (options.status or "").split(",") if options.status is not None else ():
+    wanted: list[str] = [] if options.status is None else options.status.split(",")
+    for status in wanted:
         if status.strip() not in set(TaskStatus):
             raise Stop(MISUSED, f"no task is {status!r}: --status is one of {', '.join(TaskStatus)}")
     async with connection(options.url, credentials(environment)) as http:

@@ -129,7 +129,8 @@ def _cut(attributes: str) -> str:
     for name, value in cast("dict[str, object]", values).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if len(name) + len(text) > room:
-            shown[name[:room]] = text[: max(0, room - len(name))] + "…"
+            cut = name if len(name) <= room else f"{name[:room]}…"
+            shown[cut] = text[: max(0, room - len(name))] + "…"
             break
         shown[name] = value
         room -= len(name) + len(text)

@@ -13,6 +13,7 @@ from taskrouter_worker.terms import TASK_ENDED, ReservationStatus, SidPrefix, Ta
 from .engine import is_direct
 from .entities import Entity
 from .model import Reservation, Task, Transfer, Worker
+from .telephony import ConferenceStatus, Telephony
 from .workspace import Workspace
 
 __all__ = ["contradictions"]
@@ -44,6 +45,7 @@ def contradictions(workspace: Workspace, *, numbers: int) -> Iterator[str]:
         yield from _of_reservation(workspace, reservation)
     for transfer in workspace.transfers.values():
         yield from _of_transfer(workspace, transfer)
+    yield from _of_telephony(workspace.telephony)
 
 
 def _is_gone(entity: Entity | None, registry: Mapping[str, Entity]) -> bool:
@@ -83,6 +85,9 @@ def _of_task(workspace: Workspace, task: Task) -> Iterator[str]:
             yield f"task {task.sid} is open, its task queue is gone"
         if task.workflow is None and not is_direct(task):
             yield f"task {task.sid} is open, and has neither a workflow nor a routing target"
+        is_with_worker = any(r.status is not ReservationStatus.PENDING for r in task.live_reservations)
+        if (task.assigned_at is not None) != is_with_worker:
+            yield f"task {task.sid} is open, its reservations contradict whether it was assigned"
         if task.step_deadline is not None and (task.step is None or task.step.deadline is None):
             yield f"task {task.sid} has a deadline that its step does not have"
     if not _statuses_agree(task):
@@ -141,3 +146,22 @@ def _of_transfer(workspace: Workspace, transfer: Transfer) -> Iterator[str]:
     targets = workspace.workers if is_sid(transfer.to, SidPrefix.WORKER) else workspace.task_queues
     if transfer.to not in targets:
         yield f"transfer {transfer.sid} is under way to what is not there"
+
+
+def _of_telephony(telephony: Telephony) -> Iterator[str]:
+    running: dict[str, str] = {}  # conferences, by task
+    for conference in telephony.conferences.values():
+        if conference.status is ConferenceStatus.COMPLETED:
+            continue
+        if running.setdefault(conference.task.sid, conference.sid) != conference.sid:
+            yield f"conference {conference.sid} runs, and so does another one of its task"
+        for participant in conference.present:
+            call = participant.call
+            if _is_gone(call, telephony.calls) or not call.is_live or call.task is not conference.task:
+                yield f"conference {conference.sid} runs, call {call.sid} in it is over or of another task"
+    for call in telephony.calls.values():
+        taken = call.conference
+        if not call.is_live or taken is None:
+            continue
+        if running.get(taken.task.sid) != taken.sid or all(p.call is not call for p in taken.present):
+            yield f"call {call.sid} goes on, its conference is over or without it"

@@ -28,8 +28,7 @@ def fetch_worker(call: Call) -> object:
 def update_worker(call: Call) -> object:
     """Change a worker."""
     sid = call.sids["worker"]
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.worker_fields(ws, ws.update_worker(sid, if_match=call.if_match, **call.args)),
     )
 
@@ -83,8 +82,7 @@ def update_reservation(call: Call) -> object:
     sid, worker_sid, task_sid = call.sids["reservation"], call.sids.get("worker"), call.sids.get("task")
     call.workspace.reservation(sid, worker_sid=worker_sid, task_sid=task_sid)  # another parent's is not found
     parameters = call.taken(*INSTRUCTION, *SUPERVISE)
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.short_reservation_fields(
             ws,
             ws.change_reservation(
@@ -101,8 +99,7 @@ def update_reservation(call: Call) -> object:
 def update_worker_participant(call: Call) -> object:
     """Change a worker's own leg of a conference."""
     parameters, now = call.taken(*WORKER_PARTICIPANT), call.workspace.now()
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.reservation_fields(
             ws, ws.update_worker_participant(call.sids["worker"], parameters=parameters, **call.args), now
         ),
@@ -117,25 +114,21 @@ def participant_of_task(change: Callable[..., Task]) -> Callable[[Call], object]
         now, parameters = call.workspace.now(), call.taken(*HOLD)
         if parameters:
             call.args["parameters"] = parameters
-        return call.runtime.run(
-            call.workspace, lambda ws: views.task_fields(ws, change(ws, **call.args), now)
-        )
+        return call.run(lambda ws: views.task_fields(ws, change(ws, **call.args), now))
 
     return handle
 
 
 def create_transfer(call: Call) -> object:
     """Begin a transfer."""
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.transfer_fields(ws, ws.create_transfer(call.sids["worker"], **call.args)),
     )
 
 
 def update_transfer(call: Call) -> object:
     """Call a transfer off."""
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.transfer_fields(
             ws, ws.cancel_transfer(call.sids["worker"], call.sids["transfer"], **call.args)
         ),
@@ -147,8 +140,7 @@ def create_task(call: Call) -> object:
     args = call.args
     by_sid, by_name = args.pop("task_channel_sid", None), args.pop("task_channel_name", None)
     now = call.workspace.now()
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.task_fields(ws, ws.create_task(task_channel=by_sid or by_name, **args), now),
     )
 
@@ -162,8 +154,7 @@ def fetch_task(call: Call) -> object:
 def update_task(call: Call) -> object:
     """Change a task."""
     sid, now = call.sids["task"], call.workspace.now()
-    return call.runtime.run(
-        call.workspace,
+    return call.run(
         lambda ws: views.task_fields(ws, ws.update_task(sid, if_match=call.if_match, **call.args), now),
     )
 

@@ -62,6 +62,14 @@ class Call:
     if_match: int | None
     on_settled: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
+    def run(self, command: Callable[[Workspace], T]) -> T:
+        """Carry out the caller's command, in front of whatever falls due since the request was let in.
+
+        The frames of the next command are held back, and its events name the caller as their actor: they
+        must not be those of a deadline.
+        """
+        return self.runtime.run_next(self.workspace, command)
+
     def taken(self, *params: Param) -> dict[str, object]:
         """Those of the parameters that were given, by their names on the wire; no arguments any more."""
         return {param.name: self.args.pop(param.key) for param in params if param.key in self.args}

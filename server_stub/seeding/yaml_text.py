@@ -67,6 +67,8 @@ def read_yaml(text: str, positions: Positions) -> object:
         loader = _Loader(text)  # looks for characters that are not allowed
         try:
             node = loader.get_single_node()
+        except (OverflowError, ValueError):  # which PyYAML lets out of `chr`
+            raise Unreadable("the escape stands for no character", loader.index) from None
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:

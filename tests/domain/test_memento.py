@@ -304,6 +304,27 @@ def test_records_that_make_no_sense_are_refused_without_quoting_them(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "reason"),
+    [
+        ("task", {"assigned_at": None}, "task WT.* contradict whether it was assigned"),
+        ("conference", {"gone": True}, "call CA.* goes on, its conference is over"),
+        ("conference", {"status": "completed"}, "call CA.* goes on, its conference is over"),
+        ("call", {"status": "completed"}, "conference CF.* runs, call CA.* is over"),
+        ("call", {"gone": True}, "conference CF.* runs, call CA.* is over"),
+    ],
+)
+def test_open_work_that_contradicts_its_calls_or_its_reservations_is_refused(
+    kind: str, fields: dict[str, object], reason: str
+) -> None:
+    desk = Desk()
+    desk.worker("ann", contact_uri="client:ann")
+    desk.ws.change_reservation(pending(desk.task()).sid, instruction="conference")
+    desk.settle()
+    with pytest.raises(DamagedDocument, match=reason):
+        restore(_damaged(desk, kind, **fields), now=lambda: 0.0, sids=lambda prefix: prefix, limits=Limits())
+
+
 @pytest.mark.parametrize("text", ["", "null", "{}", '{"format": 1}', '"\\ud800"', "[" * 100_000])
 def test_what_is_no_document_is_refused(text: str) -> None:
     with pytest.raises(DamagedDocument):

@@ -91,13 +91,22 @@ async def test_everything_is_told_at_first(caller: Caller) -> None:
     assert [(r[2], r[4]) for r in piece["reservations"]] == [("pending", worker_sid)]
 
 
-async def test_long_attributes_are_cut_in_lists(caller: Caller) -> None:
-    text = json.dumps({"text": "é" * 600, "never": "seen"})
+@pytest.mark.parametrize(
+    ("attributes", "left"),
+    [
+        ({"text": "é" * 600, "never": "seen"}, {"text": "é" * (PREVIEW - len("text")) + "…"}),
+        ({"a": "x" * (PREVIEW - 2), "and": "so on"}, {"a": "x" * (PREVIEW - 2), "a…": "…"}),
+    ],
+)
+async def test_long_attributes_are_cut_in_lists(
+    caller: Caller, attributes: dict[str, str], left: dict[str, str]
+) -> None:
+    text = json.dumps(attributes)
     caller.server.run(caller.server.workspace_sid, lambda ws: ws.create_task(attributes=text))
     await caller.enter()
     [piece] = [m for m in await caller.told() if m["t"] == "piece"]
     # Whatever is left of them is JSON, whose escapes the page understands.
-    assert json.loads(piece["tasks"][0][9]) == {"text": "é" * (PREVIEW - len("text")) + "…"}
+    assert json.loads(piece["tasks"][0][9]) == left
 
 
 async def test_only_what_changed_is_told(caller: Caller, page: Page) -> None:

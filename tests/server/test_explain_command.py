@@ -37,6 +37,7 @@ async def test_task_that_waits_is_explained_to_people(waiting: tuple[Desk, Any, 
     assert f"{task.sid}  pending" in out
     assert "The task waits in Sample Queue: nobody can be reserved for it now." in out
     assert "default filter takes the task" in out
+    assert "1 worker matches 1==1 (1 Unavailable); 0 tasks are served before it" in out
     assert nina.friendly_name in out
     assert "the worker's activity is not available (Unavailable)" in out
     assert "the task's time to live ends" in out

@@ -513,6 +513,37 @@ async def test_workers_own_command_names_the_worker_as_actor(desk: Desk) -> None
     assert (again["event_type"], again["actor_type"]) == ("reservation.created", "workspace")
 
 
+class TickingClock(ManualClock):
+    """A clock that moves on a little whenever somebody looks at it, as a real one does."""
+
+    tick = 0.0
+
+    def now(self) -> float:
+        self.advance(self.tick)
+        return super().now()
+
+
+@pytest.mark.parametrize("looks", range(1, 6))
+async def test_deadline_that_falls_into_a_workers_request_is_not_called_the_workers(
+    open_desk: Open, looks: int
+) -> None:
+    clock = TickingClock(1_760_000_000.0)
+    desk = await open_desk(clock=clock)
+    nina = desk.client("nina")
+    desk.task()
+    [reservation] = desk.workspace.workers[nina.worker_sid].live_reservations
+    clock.set(reservation.deadline - 0.001 * (looks - 0.5))
+    clock.tick = 0.001
+    answer = await nina.send(nina.me, "POST", {"Attributes": {"level": 2}})
+    clock.tick = 0.0
+    assert answer.status == 200, answer.body
+    actors = {e["event_type"]: e["actor_type"] for e in (await get(desk, "Events"))["events"]}
+    assert actors["worker.attributes.update"] == "worker"
+    clock.advance(1)
+    actors = {e["event_type"]: e["actor_type"] for e in (await get(desk, "Events"))["events"]}
+    assert actors["reservation.timeout"] == "workspace"
+
+
 async def test_event_history_goes_with_its_workspace(desk: Desk) -> None:
     other = (await desk.rest("POST", "/Workspaces", data={"FriendlyName": "other"})).body["sid"]
     [event] = (await desk.rest("GET", f"/Workspaces/{other}/Events?EventType=workspace.created")).body[

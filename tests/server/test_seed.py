@@ -332,6 +332,8 @@ def test_what_is_wrong_in_one_thing_does_not_hide_the_names_of_others() -> None:
         ("seed.yaml", "workspaces: !!python/name:os.system x\n", "!!python", 0, "tag"),
         ("seed.yaml", "workspaces: &a\n  - *a\n", "workspaces", 0, "too large"),
         ("seed.yaml", "1: x\n", "1: x", 0, "in quotes"),
+        ("seed.yaml", 'a: "\\U00110000"\n', "00110000", 0, "no character"),
+        ("seed.yaml", 'a: "\\UFFFFFFFF"\n', "FFFFFFFF", 0, "no character"),
         ("seed.toml", "workspaces = \n", " \n", 0, "Invalid value"),
     ],
 )  # fmt: skip
