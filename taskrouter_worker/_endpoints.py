@@ -44,6 +44,9 @@ def _check_url(name: str, value: object, schemes: tuple[str, ...]) -> str:
 
 def shown_url(url: str) -> str:
     """A URL as an error may show it: no query, no credentials."""
+    url, _, query = url.partition("?")
+    if "@" in query:  # the question mark may be one of a password: then some of that is on either side
+        return "***"
     try:
         parts = urlsplit(url)
         is_one = bool(parts.scheme and parts.hostname and parts.port != 0)
@@ -51,7 +54,7 @@ def shown_url(url: str) -> str:
         is_one = False
     # In what is no URL, all before an @ may be credentials: without a scheme, or with a slash in them.
     before = "//[^/]*@" if is_one else ".*@"
-    return re.sub(before, "//***@" if is_one else "***@", url.partition("?")[0], flags=re.DOTALL)
+    return re.sub(before, "//***@" if is_one else "***@", url, flags=re.DOTALL)
 
 
 def event_bridge_urls(region: object, eb_server: object, ws_server: object) -> tuple[str, str]:

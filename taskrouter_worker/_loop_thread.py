@@ -1,8 +1,8 @@
 """A loop in its own thread, for the synchronous classes: how calls get there, and how handlers get out.
 
-Nothing in here has a lock, or waits for what has one. A signal's handler may come in at any step of its own
-thread, and wait for the loop's thread to end: that must not need what the interrupted thread holds. What
-several threads do at once is decided by single steps of a dict, a deque or a `SimpleQueue`.
+Nothing in here holds a lock, but for the future that `submit` returns. A signal's handler may come in at any
+step of its own thread, and wait for the loop's thread to end: that must not need what the interrupted thread
+holds. What several threads do at once is decided by single steps of a dict, a deque or a `SimpleQueue`.
 """
 
 from __future__ import annotations
@@ -178,8 +178,10 @@ class LoopThread:
         _here.add(self)
 
     def forked(self) -> None:
-        """In a forked process: calls would wait for ever."""
-        if self.was_started and not self._over:
+        """In a forked process: calls would wait for ever, and so would who waits for its begin."""
+        beginning = self._beginnings.get(None)
+        if beginning is not None and not self._over:
+            beginning.outcome.put(None)
             self._loop = None
             self._over = self._is_elsewhere = True
             self._why_over = (
@@ -198,6 +200,8 @@ class LoopThread:
 
     def begin(self, body: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """As `start`; False if somebody else has started it, or it never will be."""
+        if self._beginnings:
+            return False  # without a thread that would never be started
         # A daemon: a window that is closed without disconnect() must not keep the process alive.
         thread = threading.Thread(target=self._main, args=(body,), name=self._name, daemon=True)
         beginning = _Beginning(thread)
@@ -246,7 +250,7 @@ class LoopThread:
                 runner.get_loop()  # before there is a coroutine that nobody would await
                 runner.run(self._take_calls(body, beginning))
         except BaseException as error:
-            if not beginning.outcome.empty():
+            if self._over:  # it ran
                 raise
             self._failed_to_begin(beginning, error)
 

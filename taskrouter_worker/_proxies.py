@@ -54,8 +54,8 @@ class Proxies:
         from urllib.request import proxy_bypass  # noqa: PLC0415 - the same
 
         parts = urlsplit(url)
-        found = self.all()
-        if not found or proxy_bypass(parts.netloc):
+        found, secure = self.all(), parts.scheme == "wss"
+        if not found or proxy_bypass(f"{parts.hostname}:{parts.port or (443 if secure else 80)}"):
             return None
-        schemes = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
+        schemes = ("wss", "socks", "https") if secure else ("ws", "socks", "https", "http")
         return next((found[scheme] for scheme in schemes if scheme in found), None)

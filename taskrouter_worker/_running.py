@@ -87,14 +87,15 @@ async def leave(program: Program, *, activity_sid: str | None, timeout: float) -
 async def leave_block(program: Program, owners: Callable[[], Collection[asyncio.Task[None]]]) -> None:
     """Disconnect at the end of an `async with`, and return when nothing of it runs any more.
 
-    Who is canceled meanwhile still lets handlers finish, and who is canceled again does not wait for them.
+    Who leaves it because of a cancellation still lets handlers finish. Who is canceled while leaving, be it
+    for the first time or again, does not wait for them.
 
     Args:
         program: what is left.
         owners: the tasks that everything of it runs below.
     """
     # A canceled scope of anyio's cancels each await anew, the one that joins the owner too. asyncio's own
-    # cancellation knows no shield, and comes here when it is not the first one.
+    # cancellation knows no shield.
     with anyio.CancelScope(shield=True):
         try:
             await program.disconnect()

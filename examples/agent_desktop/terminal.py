@@ -278,10 +278,12 @@ class TerminalDesk(App[None]):
     def _with(self, key: str, there: _Things, do: Callable[[str], object]) -> None:
         """Do it with the one that the agent means; with none where that is in doubt."""
         it = self._reached(there)
-        if not self._aim.is_meant(key, _kind(it), it.sid if it else "") and it is not None:
-            self.notify(f"Press {key} again if you mean “{it.title}”.", markup=False)
-        elif it is not None:
+        if it is None:
+            self._aim.is_repeated(key)  # the next press may follow this one
+        elif self._aim.is_meant(key, _kind(it), it.sid):
             do(it.sid)
+        else:
+            self.notify(f"Press {key} again if you mean “{it.title}”.", markup=False)
 
     def _reached(self, there: _Things) -> Offer | Work | None:
         """What keys are about: the highlighted one, or the first."""
@@ -398,7 +400,7 @@ class TerminalDesk(App[None]):
         self.screen_stack[0].query_one("#text", Static).update(_nothing(view) if it is None else _detail(it))
 
 
-def _kind(it: Offer | Work | None) -> str:
+def _kind(it: Offer | Work) -> str:
     return type(it).__name__
 
 

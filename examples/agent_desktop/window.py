@@ -129,23 +129,28 @@ class AgentWindow(QWidget):
     # Actions of the cards, see `cards.Actions`
 
     def accept(self, sid: str) -> None:
-        """Take the offer. The second click of a double one may be on the card that took the place."""
-        if not self._aim.is_repeated("accept"):
+        """Take the offer."""
+        if not self._is_second_click():
             self.desk.accept(sid)
 
     def reject(self, sid: str) -> None:
         """Leave it to others."""
-        if not self._aim.is_repeated("reject"):
+        if not self._is_second_click():
             self.desk.reject(sid)
 
     def wrap_up(self, sid: str) -> None:
         """Go over to after-work."""
-        self.desk.wrap_up(sid)
+        if not self._is_second_click():
+            self.desk.wrap_up(sid)
 
     def complete(self, sid: str) -> None:
         """Finish it."""
-        if not self._aim.is_repeated("complete"):
+        if not self._is_second_click():
             self.desk.complete(sid)
+
+    def _is_second_click(self) -> bool:
+        """Whether it belongs to the click before. By then another card or button may be in the place."""
+        return self._aim.is_repeated("click")
 
     def cancel_transfer(self, sid: str) -> None:
         """Take it back."""

@@ -41,6 +41,8 @@ _STATES: Final = {
     SessionState.CLOSED: "left",
 }
 
+_COMMANDS: Final[dict[str, Command]] = {"a": "accept", "r": "reject", "w": "wrap", "c": "complete"}
+
 
 class Screen:
     """A worker on a terminal. Enter it: then the terminal is the screen's, and afterwards as it was.
@@ -212,14 +214,8 @@ class Screen:
                 self._move(-1)
             case "down" | "j":
                 self._move(1)
-            case "a":
-                self._do("accept", key, repeated=repeated)
-            case "r":
-                self._do("reject", key, repeated=repeated)
-            case "w":
-                self._do("wrap", key, repeated=repeated)
-            case "c":
-                self._do("complete", key, repeated=repeated)
+            case "a" | "r" | "w" | "c":
+                self._do(_COMMANDS[key], key, repeated=repeated)
             case "s":
                 self._ask_activity()
             case "q":

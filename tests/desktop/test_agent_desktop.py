@@ -173,6 +173,19 @@ def test_second_click_does_not_accept_the_offer_that_takes_the_place(desk: Agent
     assert sorted(map(centre.status, tasks)) == ["assigned", "reserved"]
 
 
+def test_second_click_on_wrap_up_does_not_complete_the_task_whose_button_takes_the_place(
+    desk: AgentDesk, centre: Centre
+) -> None:
+    task = with_task(desk, centre)
+    desk.window._aim = Aim(lambda: 100.0)
+    [card] = desk.works
+    desk.press(card.wrap_button)
+    desk.until(lambda: not card.wrap_button.isVisible())
+    desk.press(card.complete_button)
+    assert card.complete_button.text() == "Complete"
+    assert centre.status(task) == "wrapping"
+
+
 def test_an_offer_is_rejected_and_goes_to_others(desk: AgentDesk, centre: Centre) -> None:
     centre.call(
         lambda server: server.run(

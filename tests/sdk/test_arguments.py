@@ -162,6 +162,9 @@ def test_the_region_chooses_the_urls(region: str | None, host: str) -> None:
         ("http://h/a@b", "http://h/a@b"),
         ("user:pass@h:3128", "***@h:3128"),  # not a URL: then all before an @ may be credentials
         ("http://user:pa/ss@h/", "***@h/"),
+        ("http://user:pa?ss@h/", "***"),  # what follows a question mark may be a query's
+        ("http://user:12?34@h/", "***"),
+        ("ws://h/p?token=a@b", "***"),
     ],
 )
 def test_urls_are_shown_without_query_and_credentials(url: str, shown: str) -> None:

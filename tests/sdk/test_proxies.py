@@ -8,6 +8,8 @@ import traceback
 from collections.abc import AsyncIterator
 
 import pytest
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from server_stub import StubServer
 from taskrouter_worker import (
@@ -18,6 +20,7 @@ from taskrouter_worker import (
     WorkerPool,
     Workspace,
 )
+from taskrouter_worker._proxies import Proxies
 from taskrouter_worker._requests import Routes
 from taskrouter_worker._token import Token
 from taskrouter_worker._transport import Transport
@@ -95,6 +98,23 @@ async def test_proxy_none_ignores_the_environment(
     office = Office(server)
     await works(office, office.worker(office.hire(), proxy=None))
     assert proxy.tunnels == proxy.forwarded == []
+
+
+@pytest.mark.parametrize("exemption", ["", "far.example", "far.example:443", "far.example:80", "::1", "*"])
+@pytest.mark.parametrize(
+    "url",
+    ["wss://far.example/v1", "ws://far.example/v1", "wss://far.example:8443/", "ws://[::1]:80/"],
+)
+def test_the_proxy_that_is_named_is_the_one_that_the_websocket_takes(
+    monkeypatch: pytest.MonkeyPatch, url: str, exemption: str
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://secure.example:3128")
+    monkeypatch.setenv("http_proxy", "http://plain.example:3128")
+    for scheme in ("https", "socks", "wss", None):
+        monkeypatch.setenv("no_proxy", exemption)
+        assert Proxies().for_websocket(url) == get_proxy(parse_uri(url))
+        if scheme is not None:
+            monkeypatch.setenv(f"{scheme}_proxy", f"socks5h://{scheme}.example:1080")
 
 
 async def test_credentials_reach_the_proxy_on_both_ways(server: StubServer, proxy: Proxy) -> None:

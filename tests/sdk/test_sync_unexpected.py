@@ -248,6 +248,61 @@ def test_a_forked_process_is_told_that_it_has_no_worker_and_leaves_the_parents_a
     assert answers == [*[why] * 5, "0", "True", "True"]
 
 
+def test_a_loop_that_breaks_was_started_although_somebody_asks_at_that_moment_whether_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+
+    def tell(it: threading.ExceptHookArgs) -> None:
+        told.append(it.exc_type)
+
+    monkeypatch.setattr(threading, "excepthook", tell)
+    thread, go_on = LoopThread(name="loop", show=lambda it: it, command_timeout=None), threading.Event()
+
+    async def body() -> None:
+        go_on.wait(PATIENCE)
+        thread._beginnings[None].outcome.get()  # who asks puts it back
+        raise LookupError
+
+    thread.start(body)
+    go_on.set()
+    assert thread.join(PATIENCE)
+    assert thread.was_started
+    assert told == [LookupError]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system makes processes in other ways")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_was_forked_while_the_thread_began_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = SyncWorkspace("token", sid("WS", 1))
+    thread, began, go_on = workspace._own_thread, threading.Event(), threading.Event()
+    main = thread._main
+
+    def held(body: Any) -> None:
+        began.set()
+        go_on.wait(PATIENCE)
+        main(body)
+
+    monkeypatch.setattr(thread, "_main", held)
+    starting = threading.Thread(target=thread.begin, args=(thread._body,))
+    with workspace:
+        starting.start()
+        assert began.wait(PATIENCE)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE))  # ends it if it hangs
+            try:
+                workspace.fetch_task(sid("WT", 1))
+            except NotConnectedError:
+                os._exit(0)
+            os._exit(1)
+        go_on.set()
+        assert os.waitpid(child, 0)[1] == 0
+        starting.join(PATIENCE)
+
+
 def test_a_signals_handler_may_close_a_workspace_at_any_line_of_a_call() -> None:
     def one(step: int) -> int:
         workspace = SyncWorkspace("token", sid("WS", 1))
