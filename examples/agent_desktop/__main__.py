@@ -56,6 +56,7 @@ def _in_window(options: argparse.Namespace, login: Login, allowed: frozenset[str
     try:
         from PySide6.QtWidgets import QApplication  # noqa: PLC0415 - say what is missing
 
+        from .garbage import GarbageTimer  # noqa: PLC0415 - the same
         from .theme import Theme  # noqa: PLC0415 - the same
         from .window import AgentWindow  # noqa: PLC0415 - the same
     except ImportError as error:
@@ -65,6 +66,7 @@ def _in_window(options: argparse.Namespace, login: Login, allowed: frozenset[str
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     application = QApplication(sys.argv[:1])
     application.setApplicationName("Agent desktop")
+    GarbageTimer(application)
     # The window's timer lets Python's handlers run.
     signal.signal(signal.SIGINT, lambda *_: application.closeAllWindows())
     window = AgentWindow(Theme(application, options.theme), login, allowed=allowed)

@@ -54,12 +54,14 @@ class Pictures:
     def __init__(self, demo: Demo, directory: Path) -> None:
         from PySide6.QtWidgets import QApplication  # noqa: PLC0415 - after the platform was chosen
 
+        from .garbage import GarbageTimer  # noqa: PLC0415 - the same
         from .theme import Theme  # noqa: PLC0415 - the same
         from .window import AgentWindow  # noqa: PLC0415 - the same
 
         self._demo = demo
         self._directory = directory
         self._application = QApplication.instance() or QApplication([])
+        GarbageTimer(self._application)
         self._theme = Theme(self._application, "light")
         self._window = AgentWindow(self._theme)
         self._taken: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -47,8 +48,10 @@ def qt_application() -> Iterator[QApplication]:
         pytest.skip(f"Qt is not to be had ({error}): {INSTALL}")
     application = QApplication([])
     application.setQuitOnLastWindowClosed(False)  # the tests say when its loop ends
+    gc.disable()  # any thread would run it, and meet widgets there; who closes a window collects
     yield application
     application.shutdown()
+    gc.enable()
 
 
 @contextmanager
