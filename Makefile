@@ -57,7 +57,7 @@ docs: $(VENV)/.docs ## the documentation site, in build/docs; warnings and broke
 	@echo "==> documentation"
 	@$(BIN)/python -m tests.docs.site
 	@echo "==> the documentation's commands"
-	@$(PYTEST) -q -m docs tests/docs
+	@$(PYTEST) -q -m docs tests/docs tests/test_example_programs.py
 
 containers: $(VENV)/.containers ## lint Dockerfile, compose.yaml and workflows; do what they do, without an engine
 	@echo "==> what runs in containers and in CI"

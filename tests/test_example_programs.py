@@ -33,6 +33,7 @@ APPLICATION = ROOT / "examples" / "contact_center_app"
 # --- The application ----------------------------------------------------------------------------
 
 
+@pytest.mark.docs  # ten seconds: a whole suite of its own
 def test_application_passes_its_own_tests_with_the_installed_plugins() -> None:
     done = subprocess.run(
         # Of the plugins that are installed here only this one is no user's: it costs a second.
