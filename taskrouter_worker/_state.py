@@ -190,7 +190,7 @@ class Model:
             if not first:
                 notes += _in_order(reservation, steps, transfers)
         failures, self._unheard = self._unheard.failures, Unheard()
-        for payload in failures.values():
+        for payload in failures:  # one that was pushed twice is told once
             notes += self._reservation_failed(payload, "resync")
         return notes
 
@@ -359,7 +359,7 @@ class Model:
                 case TransferFields():
                     self._learn_transfer(payload)
                 case dict():
-                    self._unheard.failed(payload)
+                    self._unheard.failures.append(payload)
                 case _:
                     pass  # the next snapshot shows the worker and its channels
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final
 
 from .resources import ReservationFields
@@ -23,7 +23,7 @@ class Unheard:
     def __init__(self) -> None:
         self.reservations: OrderedDict[str, ReservationFields] = OrderedDict()
         """By SID, as they were last pushed."""
-        self.failures: OrderedDict[str, dict[str, object]] = OrderedDict()
+        self.failures: deque[dict[str, object]] = deque(maxlen=MOST)
         """Payloads of `reservation.failed`, in order."""
 
     def moved(self, fields: ReservationFields) -> None:
@@ -31,18 +31,9 @@ class Unheard:
         known = self.reservations.get(fields.sid)
         if known is None or fields.version >= known.version:
             self.reservations[fields.sid] = fields
-            _bound(self.reservations)
-
-    def failed(self, payload: dict[str, object]) -> None:
-        """A reservation could not be made."""
-        self.failures[str(payload.get("sid") or f"without a SID, {len(self.failures)}")] = payload
-        _bound(self.failures)
+            if len(self.reservations) > MOST:
+                self.reservations.popitem(last=False)
 
     def heard(self, sid: str) -> None:
         """The application is being told of this reservation."""
         self.reservations.pop(sid, None)
-
-
-def _bound(what: OrderedDict[str, ReservationFields] | OrderedDict[str, dict[str, object]]) -> None:
-    while len(what) > MOST:
-        what.popitem(last=False)

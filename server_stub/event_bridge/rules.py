@@ -4,8 +4,6 @@
 * A worker changes itself, its reservations and the tasks of which it holds a live reservation, and
   creates tasks that are routed to itself.
 * A supervisor does the same, and changes other workers; an admin changes anything.
-
-A rule answers None if the caller may, and else says what is not allowed.
 """
 
 from __future__ import annotations
