@@ -92,7 +92,6 @@ class TaskRouter(Factories, Expectations):
         self._options = options
         self._connections = Connections()
         self._at_end: list[Callable[[], object]] = []
-        self._is_open = True
         self._last_report = ""
         start = options.starts_at
         clock = StandingClock(start) if options.clock == "virtual" else None
@@ -340,7 +339,7 @@ class TaskRouter(Factories, Expectations):
 
     def report(self) -> str:
         """The seed, the clock and the last events: what the report of a failed test shows."""
-        if not self._is_open:
+        if not self._desk.is_open:
             return self._last_report
         number = self.random_seed
         seed = "" if number is None else f", seed {number} (again with --taskrouter-seed={number})"
@@ -369,7 +368,7 @@ class TaskRouter(Factories, Expectations):
 
     def close(self) -> None:
         """Disconnect who is still connected, close all sessions, and forget the workspace. Idempotent."""
-        if not self._is_open:
+        if not self._desk.is_open:
             return
         try:
             self._connections.close()
@@ -377,10 +376,9 @@ class TaskRouter(Factories, Expectations):
             for end in self._at_end:
                 end()
             self._last_report = self.report()
-            self._is_open = False
-            with suppress(NotFound):  # somebody deleted it
-                self._desk.reach(lambda server: server.delete_workspace(self.workspace_sid))
             self._desk.is_open = False
+            with suppress(NotFound):  # somebody deleted it
+                self._server.call(lambda server: server.delete_workspace(self.workspace_sid))
 
     def __enter__(self) -> Self:
         return self
